@@ -1,0 +1,162 @@
+# Copyright: (c) 2026, Carve contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Parse and print what people write: sizes, processors, addresses, names.
+
+Every ``parse_*`` takes what YAML or a module option gave, returns the one canonical form that is compared and stored,
+and raises ``ValueError`` with a sentence that says what to write instead. Every ``show_*`` prints a canonical value the
+way people write it. Sizes are bytes inside and suffixed text outside.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Any
+
+PAGE = 4096
+_SUFFIXES = {"": 1, "B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50}
+_SIZE = re.compile(r"^(\d+(?:\.\d+)?)\s*([KMGTP]?)(?:i?B)?$", re.IGNORECASE)
+# RFC 1123 section 2.1, in lower case, since LXC, the kernel and file systems compare names byte by byte.
+_LABEL = re.compile(r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
+_MAC = re.compile(r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}$")
+
+
+def parse_size(value: Any) -> int:
+    """Bytes, rounded down to whole pages as the kernel's memory controller does (memory.max, cgroup-v2.rst)."""
+    match = None if isinstance(value, (bool, float)) else _SIZE.match(str(value).strip())
+    if not match:
+        raise ValueError(f"{value!r} is not a size; write a number with a unit such as 512M or 1.5G")
+    number = round(float(match.group(1)) * _SUFFIXES[match.group(2).upper()])
+    if number >= 1 << 62:
+        raise ValueError(f"{value!r} is more than any machine has; write a size such as 512M or 1.5G")
+    return number - number % PAGE if number >= PAGE else number
+
+
+def show_size(value: int) -> str:
+    """The shortest text that ``parse_size`` reads back to the same number."""
+    for suffix in ("T", "G", "M", "K"):
+        unit = _SUFFIXES[suffix]
+        if value >= unit:
+            for digits in range(3):
+                text = f"{value / unit:.{digits}f}"
+                if round(float(text) * unit) == value:
+                    return f"{text}{suffix}"
+    return str(value)
+
+
+def parse_cpus(value: Any) -> float:
+    """Processors, in steps of 0.01: cpu.max counts microseconds in each 100 ms, of which 1000 is the smallest quota."""
+    try:
+        if isinstance(value, bool):
+            raise ValueError
+        number = round(float(value), 2)
+    except (TypeError, ValueError):
+        raise ValueError(f"{value!r} is not a number of processors; write one such as 2 or 0.5") from None
+    if not 0.01 <= number <= 4096:
+        raise ValueError(f"{value!r} processors cannot be given; write a number from 0.01 to 4096")
+    return number
+
+
+def show_cpus(value: float) -> str:
+    return f"{value:g}"
+
+
+def parse_cpu_set(value: Any) -> str:
+    """A list of processor numbers in the form that cpuset.cpus prints: sorted, neighbours joined (cpuset(7))."""
+    numbers: set[int] = set()
+    for part in str(value).replace(" ", "").split(","):
+        match = re.match(r"^(\d{1,4})(?:-(\d{1,4}))?$", part)
+        if not match or isinstance(value, (bool, float)):
+            raise ValueError(f"{value!r} is not a set of processors; write one such as \"0-3\" or \"0,2,4-7\"")
+        first, last = int(match.group(1)), int(match.group(2) or match.group(1))
+        if last < first:
+            raise ValueError(f"{part!r} runs backwards; write {last}-{first}")
+        numbers.update(range(first, last + 1))
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
+
+
+def parse_int(value: Any, minimum: int | None = None, maximum: int | None = None) -> int:
+    """A whole number, with ``200k``-style suffixes left to sizes."""
+    if isinstance(value, bool) or not re.match(r"^-?\d{1,18}$", str(value).strip()):
+        raise ValueError(f"{value!r} is not a whole number")
+    number = int(value)
+    if (minimum is not None and number < minimum) or (maximum is not None and number > maximum):
+        raise ValueError(f"{number} is out of range; write a whole number from {minimum} to {maximum}")
+    return number
+
+
+def parse_bool(value: Any) -> bool:
+    """A YAML boolean, or its text as Ansible's templates make it."""
+    if isinstance(value, bool):
+        return value
+    text = str(value).strip().lower()
+    if text in ("true", "yes", "on", "1"):
+        return True
+    if text in ("false", "no", "off", "0"):
+        return False
+    raise ValueError(f"{value!r} is neither true nor false; write true or false")
+
+
+def parse_label(value: Any) -> str:
+    """A DNS label (RFC 1123): the name of a container, node, network, template, flavor or fleet."""
+    if not isinstance(value, str) or not _LABEL.match(value):
+        hint = re.sub(r"[^a-z0-9-]+", "-", str(value).lower()).strip("-")[:63].strip("-") or "web-1"
+        raise ValueError(f"{value!r} is not a DNS label; write lower-case letters, digits and dashes, such as {hint!r}")
+    return value
+
+
+def parse_hostname(value: Any) -> str:
+    """A host name of one or more DNS labels; at most 64 characters, the kernel's limit (uname(2))."""
+    text = str(value)
+    if len(text) > 64:
+        raise ValueError(f"{text!r} has more than 64 characters, the kernel's limit for a host name; write a shorter one")
+    for label in text.split("."):
+        parse_label(label)
+    return text
+
+
+def parse_address(value: Any) -> str:
+    """One IPv4 or IPv6 address in its shortest form (RFC 5952)."""
+    try:
+        if not isinstance(value, str):
+            raise ValueError
+        return str(ipaddress.ip_address(value))
+    except ValueError:
+        raise ValueError(f"{value!r} is not an IP address; write one such as 203.0.113.10 or 2001:db8::10") from None
+
+
+def parse_subnet(value: Any) -> str:
+    try:
+        if not isinstance(value, str) or "/" not in value:
+            raise ValueError
+        return str(ipaddress.ip_network(value))
+    except ValueError:
+        hint = "203.0.113.0/24"
+        try:
+            hint = str(ipaddress.ip_network(str(value), strict=False))
+        except ValueError:
+            pass
+        raise ValueError(f"{value!r} is not a subnet; write one such as {hint}") from None
+
+
+def parse_mac(value: Any) -> str:
+    """A unicast MAC address in lower case (IEEE 802: the lowest bit of the first octet marks a group)."""
+    text = str(value).lower().replace("-", ":")
+    if not _MAC.match(text):
+        raise ValueError(f"{value!r} is not a MAC address; write six pairs of hex digits such as 02:00:00:aa:bb:cc")
+    if int(text[:2], 16) & 1:
+        raise ValueError(f"{value!r} is a group address; write a unicast one such as 02{text[2:]}")
+    return text
+
+
+def family(address: str) -> int:
+    """4 or 6, of an address, subnet or interface address."""
+    return 6 if ":" in address else 4
