@@ -87,13 +87,14 @@ def _definition(name: str, body: Any, path: tuple[str, ...]) -> dict[str, Any] |
             model.BUILD, found["build"] if isinstance(found["build"], Mapping) else {}, (*path, "build")
         )
         problems += more
-    if "archive" in found and not re.match(r"^[0-9a-f]{64}$", found.get("sha256", "")):
+    deferred = {name for name in body if model.is_deferred(body[name])}
+    if "archive" in found and "sha256" not in deferred and not re.match(r"^[0-9a-f]{64}\Z", found.get("sha256", "")):
         problems.append(Problem((*path, "sha256"), "is not the archive's digest; write what sha256sum prints for it"))
     if "archive" in found and not re.match(r"^(/|https?://)", found["archive"]):
         problems.append(
             Problem((*path, "archive"), f"{found['archive']!r} is no absolute path on the node and no http(s) URL")
         )
-    if "sha256" in found and "archive" not in found:
+    if "sha256" in found and body.get("archive") is None:
         problems.append(Problem((*path, "sha256"), "belongs to archive: only; delete it"))
     return problems or found
 

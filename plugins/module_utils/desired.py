@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,8 +56,7 @@ def build(params: Mapping[str, Any]) -> tuple[Desired, list[Problem]]:
         containers[str(name)] = container(fleet, str(name), raw, networks, path, problems)
         template = containers[str(name)].get("template")
         if template is not None and template not in (params.get("templates") or {}):
-            known = ", ".join(sorted(params.get("templates") or {})) or "none is declared"
-            problems.append(Problem((*path, "template"), f"there is no template {template!r}; known: {known}"))
+            problems.append(unknown((*path, "template"), template, params.get("templates") or {}))
     allow = params.get("allow") or []
     for word in allow:
         if word not in model.ALLOWABLE:
@@ -82,18 +81,31 @@ def networks_of(raw: Mapping[str, Any], problems: list[Problem]) -> dict[str, di
             _check(problems, (*path, option), _link_name, found.get(option))
             if found.get(option) and found.get("mode") == "routed":
                 problems.append(Problem((*path, option), f"a routed network has no {option}; delete it"))
-        if bridged and "bridge" not in body:
+        if bridged and body.get("bridge") is None:
             problems.append(Problem((*path, "bridge"), f"is missing; write the bridge's name, such as br-{name}"[:120]))
         if found.get("mode") == "routed" and found.get("gateway"):
             problems.append(
                 Problem((*path, "gateway"), "a routed network needs none, the node itself is the gateway; delete it")
             )
+        if found.get("subnet") == []:
+            problems.append(Problem((*path, "subnet"), "is empty; write one or more, such as 10.20.0.0/24"))
         for gateway in found.get("gateway", []):
             if found.get("subnet") and prefix(gateway, found["subnet"]) is None:
                 where = ", ".join(found["subnet"])
                 problems.append(Problem((*path, "gateway"), f"{gateway} is outside {where}; write one inside"))
+            elif found.get("subnet") and _is_reserved(gateway, prefix(gateway, found["subnet"]) or 0):
+                problems.append(Problem((*path, "gateway"), f"{gateway} is no host's address; write another one"))
+        for version in (4, 6):
+            if len([g for g in found.get("gateway", []) if units.family(g) == version]) > 1:
+                problems.append(Problem((*path, "gateway"), f"has two for IPv{version}; write one of each family"))
         result[str(name)] = found
     return result
+
+
+def unknown(path: tuple[str, ...], name: str, names: Collection[str], what: str = "template") -> Problem:
+    """A reference to something that is not declared."""
+    instead = model.nearest(name, list(names)) if names else f"declare it in {what}s:"
+    return Problem(path, f"there is no {what} {name!r}; {instead}")
 
 
 def _link_name(name: str | None) -> None:
@@ -126,10 +138,10 @@ def container(
     if not isinstance(interfaces, Mapping):
         problems.append(Problem((*path, "network"), "is not a map; write eth0: {on: NETWORK, ip: ADDRESS} below it"))
         interfaces = {}
-    if "template" not in flat and flat["state"] != "absent" and not model.is_deferred(raw.get("template")):
+    if raw.get("template") is None and raw.get("state") != "absent":
         problems.append(Problem((*path, "template"), "is missing; write one of templates:, or set it in defaults:"))
     flat.setdefault("hostname", name)
-    if "search_domains" in flat and "nameservers" not in flat:
+    if "search_domains" in flat and raw.get("nameservers") is None:
         problems.append(Problem((*path, "search_domains"), "needs nameservers: beside it; write both or neither"))
     gateways: set[int] = set()
     for interface in sorted(interfaces):
@@ -164,15 +176,16 @@ def _interface(
         return {}
     network = networks.get(found["on"])
     if network is None:
-        known = ", ".join(sorted(networks)) or "none is declared"
-        problems.append(Problem((*here, "on"), f"there is no network {found['on']!r}; known: {known}"))
+        problems.append(unknown((*here, "on"), found["on"], networks, "network"))
         return {}
     routed = network.get("mode") == "routed"
     addresses = []
     for address in found.get("ip", []):
-        length = prefix(address, network.get("subnet", []))
+        if "subnet" not in network:  # wrong, or an expression: nothing can be said of the address yet
+            continue
+        length = prefix(address, network["subnet"])
         if length is None:
-            where = ", ".join(network.get("subnet", []))
+            where = ", ".join(network["subnet"])
             problems.append(Problem((*here, "ip"), f"{address} is outside {where} of {found['on']!r}; write one inside"))
         elif address in network.get("gateway", []):
             problems.append(Problem((*here, "ip"), f"{address} is the gateway of {found['on']!r}; write another one"))

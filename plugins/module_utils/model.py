@@ -135,6 +135,10 @@ KINDS: dict[str, Kind] = {
 }
 
 
+# Kinds whose options have rows of their own: one that is deferred does not defer the others.
+NESTED = ("build", "interfaces")
+
+
 def _size(value: Any, field: Field) -> int:
     size = units.parse_size(value)
     if field.minimum is not None and size < field.minimum:
@@ -222,11 +226,11 @@ NETWORK: tuple[Field, ...] = (
 # What an interface is once its network is known: the rows that are recorded and compared.
 RESOLVED_INTERFACE: tuple[Field, ...] = (
     Field("mode", "choice", "network", "restart", "", choices=("bridged", "routed")),
-    Field("bridge", "text", "network", "restart", ""),
     Field("mac", "mac", "network", "restart", ""),
     Field("mtu", "int", "network", "restart", "", minimum=1280, maximum=65535),
+    Field("bridge", "text", "network", "live", ""),
     Field("ip", "lines", "network", "live", "", owned=True),
-    Field("gateway", "addresses", "network", "live", ""),
+    Field("gateway", "addresses", "network", "live", "", owned=True),
 )
 
 BUILD: tuple[Field, ...] = (
@@ -254,7 +258,6 @@ _INTERFACE_ROWS = {field.name: field for field in RESOLVED_INTERFACE}
 # Pseudo-rows: differences that plans name though nobody declares them.
 _OTHER = {
     "config": Field("config", "text", "boot", "live", "The container's LXC configuration file."),
-    "machine": Field("machine", "text", "identity", "live", "The container's machine id."),
 }
 
 
@@ -288,7 +291,7 @@ def canonical(
     """
     rows = {field.name: field for field in table}
     problems = [
-        Problem((*path, str(name)), f"unknown option; {_nearest(str(name), [*rows, *extra])}")
+        Problem((*path, str(name)), f"unknown option; {nearest(str(name), [*rows, *extra])}")
         for name in raw
         if name not in rows and name not in extra
     ]
@@ -300,7 +303,7 @@ def canonical(
                 problems.append(Problem((*path, name), f"is missing; write {name}: {_example(field)}"))
             elif field.default is not None:
                 result[name] = field.default
-        elif not is_deferred(value):
+        elif not is_deferred(None if field.kind in NESTED and isinstance(value, Mapping) else value):
             try:
                 result[name] = KINDS[field.kind].parse(value, field)
             except ValueError as error:
@@ -314,7 +317,8 @@ def _example(field: Field) -> str:
     return str(field.example) if field.example is not None else "a value"
 
 
-def _nearest(name: str, known: list[str]) -> str:
+def nearest(name: str, known: list[str]) -> str:
+    """What to write instead of a name that is not known."""
     import difflib  # here, for only mistakes pay for it
 
     close = difflib.get_close_matches(name, known, 1)

@@ -17,10 +17,10 @@ from typing import Any
 
 PAGE = 4096
 _SUFFIXES = {"": 1, "B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50}
-_SIZE = re.compile(r"^(\d+(?:\.\d+)?)\s*([KMGTP]?)(?:i?B)?$", re.IGNORECASE)
+_SIZE = re.compile(r"^(\d{1,30}(?:\.\d{1,30})?)\s*([KMGTP]?)(?:i?B)?\Z", re.IGNORECASE)
 # RFC 1123 section 2.1, in lower case, since LXC, the kernel and file systems compare names byte by byte.
-_LABEL = re.compile(r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
-_MAC = re.compile(r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}$")
+_LABEL = re.compile(r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")
+_MAC = re.compile(r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}\Z")
 
 
 def parse_size(value: Any) -> int:
@@ -52,7 +52,7 @@ def parse_cpus(value: Any) -> float:
         if isinstance(value, bool):
             raise ValueError
         number = round(float(value), 2)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(f"{value!r} is not a number of processors; write one such as 2 or 0.5") from None
     if not 0.01 <= number <= 4096:
         raise ValueError(f"{value!r} processors cannot be given; write a number from 0.01 to 4096")
@@ -67,7 +67,7 @@ def parse_cpu_set(value: Any) -> str:
     """A list of processor numbers in the form that cpuset.cpus prints: sorted, neighbours joined (cpuset(7))."""
     numbers: set[int] = set()
     for part in str(value).replace(" ", "").split(","):
-        match = re.match(r"^(\d{1,4})(?:-(\d{1,4}))?$", part)
+        match = re.match(r"^(\d{1,4})(?:-(\d{1,4}))?\Z", part)
         if not match or isinstance(value, (bool, float)):
             raise ValueError(f"{value!r} is not a set of processors; write one such as \"0-3\" or \"0,2,4-7\"")
         first, last = int(match.group(1)), int(match.group(2) or match.group(1))
@@ -85,8 +85,8 @@ def parse_cpu_set(value: Any) -> str:
 
 def parse_int(value: Any, minimum: int | None = None, maximum: int | None = None) -> int:
     """A whole number, with ``200k``-style suffixes left to sizes."""
-    if isinstance(value, bool) or not re.match(r"^-?\d{1,18}$", str(value).strip()):
-        raise ValueError(f"{value!r} is not a whole number")
+    if isinstance(value, bool) or not re.match(r"^-?\d{1,18}\Z", str(value).strip()):
+        raise ValueError(f"{value!r} is not a whole number; write one such as {minimum or 1}")
     number = int(value)
     if (minimum is not None and number < minimum) or (maximum is not None and number > maximum):
         raise ValueError(f"{number} is out of range; write a whole number from {minimum} to {maximum}")
@@ -126,7 +126,7 @@ def parse_hostname(value: Any) -> str:
 def parse_address(value: Any) -> str:
     """One IPv4 or IPv6 address in its shortest form (RFC 5952)."""
     try:
-        if not isinstance(value, str):
+        if not isinstance(value, str) or "%" in value:
             raise ValueError
         return str(ipaddress.ip_address(value))
     except ValueError:
@@ -135,7 +135,7 @@ def parse_address(value: Any) -> str:
 
 def parse_subnet(value: Any) -> str:
     try:
-        if not isinstance(value, str) or "/" not in value:
+        if not isinstance(value, str) or "/" not in value or "%" in value:
             raise ValueError
         return str(ipaddress.ip_network(value))
     except ValueError:
