@@ -4,8 +4,8 @@
 
 """What a node should be: the module's options in canonical form.
 
-A container becomes one flat map of option paths to canonical values (``ram``, ``network.eth0.ip``), the form in which it
-is recorded on the node and compared. The controller builds the same when it validates a manifest.
+A container becomes one flat map of option paths to canonical values (``ram``, ``network.eth0.ip``), the form in which
+it is recorded on the node and compared. The controller builds the same when it validates a manifest.
 """
 
 from __future__ import annotations
@@ -170,6 +170,8 @@ def _interface(
     if not isinstance(raw, Mapping):
         problems.append(Problem(here, "is not a map; write {on: NETWORK, ip: ADDRESS}"))
         return {}
+    # YAML 1.1, and so every playbook, takes an unquoted `on` for the truth value; JSON makes text of that again.
+    raw = {"on" if str(key).lower() == "true" else key: value for key, value in raw.items()}
     found, more = model.canonical(model.INTERFACE, raw, here)
     problems += more
     if "on" not in found:
@@ -186,7 +188,8 @@ def _interface(
         length = prefix(address, network["subnet"])
         if length is None:
             where = ", ".join(network["subnet"])
-            problems.append(Problem((*here, "ip"), f"{address} is outside {where} of {found['on']!r}; write one inside"))
+            outside = f"{address} is outside {where} of {found['on']!r}; write one inside"
+            problems.append(Problem((*here, "ip"), outside))
         elif address in network.get("gateway", []):
             problems.append(Problem((*here, "ip"), f"{address} is the gateway of {found['on']!r}; write another one"))
         elif not routed and _is_reserved(address, length):
