@@ -10,7 +10,7 @@ import os
 import platform
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import packages
@@ -97,14 +97,17 @@ def _set_line(path: Path, line: str, wanted: bool) -> None:
         path.write_text("".join(f"{each}\n" for each in lines), encoding="utf-8")
 
 
-def forget_pivot_cgroups() -> None:
-    """LXC leaves its empty `lxc.pivot` in every hierarchy; remove it when no container of LXC's is left."""
-    for root in (CGROUPS, *sorted(path for path in CGROUPS.iterdir() if path.is_dir())):
-        others = [path for path in root.glob("lxc.*") if path.name != "lxc.pivot"]
-        pivot = root / "lxc.pivot"
-        if pivot.is_dir() and not others:
-            for path in (*sorted(child for child in pivot.iterdir() if child.is_dir()), pivot):
-                try:
-                    path.rmdir()
-                except OSError:
-                    return
+def forget_cgroups(prefix: str) -> None:
+    """Remove empty cgroups that LXC left for these names, and its `lxc.pivot` where no container of LXC's is left."""
+    for hierarchy in (CGROUPS, *sorted(path for path in CGROUPS.iterdir() if path.is_dir())):
+        for path in (*hierarchy.glob(f"lxc.monitor.{prefix}*"), *hierarchy.glob(f"lxc.payload.{prefix}*")):
+            _remove_empty(path)
+        if not any(path.name != "lxc.pivot" for path in hierarchy.glob("lxc.*")):
+            _remove_empty(hierarchy / "lxc.pivot")
+
+
+def _remove_empty(cgroup: Path) -> None:
+    # One that has processes refuses with EBUSY: it is somebody's, and stays.
+    for directory, _, _ in os.walk(cgroup, topdown=False):
+        with suppress(OSError):
+            Path(directory).rmdir()

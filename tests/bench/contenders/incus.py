@@ -26,6 +26,8 @@ from observe import Limits
 
 DAEMON = "/usr/libexec/incus/incusd"
 IMAGE = POOL = "bench"
+PREFIX = "bench-"
+FIRST = f"{PREFIX}first"
 # Sparse; a systemd container takes 20 MB or so of it.
 POOL_SIZE = "16GiB"
 READY_SECONDS = 60
@@ -69,7 +71,7 @@ class Incus(Contender):
 
     def _each(self, *arguments: str) -> Command:
         argv = ("xargs", f"-P{self.at_once}", "-I{}", "incus", *arguments)
-        names = "".join(f"bench-{number}\n" for number in range(1, self.bench.count + 1))
+        names = "".join(f"{PREFIX}{number}\n" for number in range(1, self.bench.count + 1))
         return Command(argv, stdin=names, env=self.daemon.env)
 
 
@@ -91,6 +93,7 @@ def contest(bench: Bench) -> Iterator[list[Contender]]:
             yield [Incus(bench, daemon, at_once) for at_once in (1, 4)]
         finally:
             daemon.remove()
+            machine.forget_cgroups(PREFIX)
 
 
 def _install(log: Path) -> None:
@@ -140,8 +143,8 @@ class Daemon:
         with tarfile.open(packed, "w") as archive:
             archive.add(metadata, "metadata.yaml")
         run(self._incus("image", "import", str(packed), str(rootfs), "--alias", IMAGE), self.log)
-        run(self._incus("launch", IMAGE, "first"), self.log)
-        run(self._incus("delete", "--force", "first"), self.log)
+        run(self._incus("launch", IMAGE, FIRST), self.log)
+        run(self._incus("delete", "--force", FIRST), self.log)
 
     def remove_instances(self) -> None:
         names = output(self._incus("list", "--format=csv", "--columns=n")).split()

@@ -106,7 +106,7 @@ def contest(bench: Bench) -> Iterator[list[Contender]]:
             yield [LxcContainer(bench, playbook)]
         finally:
             remove_all(log)
-            machine.forget_pivot_cgroups()
+            machine.forget_cgroups(PREFIX)
             shutil.rmtree(bench.state / "lxc_container", ignore_errors=True)
 
 
