@@ -1,0 +1,55 @@
+# Copyright: (c) 2026, Carve contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the node runs when it starts and before it goes down: ``boot start`` and ``boot stop``.
+
+Everything it needs is on the node: bridges from ``networks.json``, containers from their records. No controller speaks.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from . import bridges, files, lock, power
+from .engines import lxc
+from .facets.boot import starts_with_node
+from .host import Host, apparmor_enabled
+from .paths import Paths
+
+_PATIENCE = 600  # seconds that a run which is at work on the node may take
+
+
+def main(arguments: list[str]) -> int:
+    if arguments[1:] not in (["start"], ["stop"]):
+        print("usage: boot start | stop", file=sys.stderr)
+        return 2
+    paths = Paths()
+    paths.make()
+    host = Host(paths=paths, apparmor=apparmor_enabled())
+    try:
+        with lock.held(paths, True, {"doing": f"boot {arguments[1]}"}, _PATIENCE):
+            failures = start(host) if arguments[1] == "start" else stop(host)
+    except lock.Busy as error:
+        print(f"carve: {error}", file=sys.stderr)
+        return 1
+    for name, error in sorted(failures.items()):
+        print(f"carve: {name}: {error}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def start(host: Host) -> dict[str, Exception]:
+    """Make the bridges, then start what starts with the node. What went wrong, by name; the rest goes on."""
+    failures: dict[str, Exception] = {}
+    for name, entry in sorted((files.read_json(host.paths.networks) or {}).items()):
+        try:
+            bridges.make(entry["fleet"], entry["wanted"])
+        except Exception as error:  # a bridge that fails must not keep the others' containers down
+            failures[name] = error
+    boxes = [box for box in lxc.containers(host) if box.pid is None and starts_with_node(box)]
+    failures.update(power.start_in_order(host, boxes))
+    return failures
+
+
+def stop(host: Host) -> dict[str, Exception]:
+    return power.stop_in_order(host, [box for box in lxc.containers(host) if box.pid is not None])

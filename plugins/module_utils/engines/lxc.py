@@ -1,0 +1,145 @@
+# Copyright: (c) 2026, Carve contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""LXC: configuration, start, stop and state of containers, by liblxc's own programs and command socket."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import subprocess
+import time
+
+from .. import facets, files, record
+from ..host import Box, Host
+from ..paths import LIBRARY
+
+_INCLUDES = ("/usr/share/lxc/config/common.conf", "/usr/share/lxc/config/userns.conf")
+_HEADER = (
+    "# Written by Carve from the fleet's manifest. What is changed here by hand is named by the next plan\n"
+    "# and undone by the next apply; declare it in the manifest instead.\n"
+)
+_GET_INIT_PID = 4  # lxc_cmd_t in src/lxc/commands.h, unchanged from LXC 2 to 6
+_HOOK = f"{LIBRARY}/hook"
+
+
+class EngineError(Exception):
+    """LXC did not do what it was asked to; the message holds its own words."""
+
+
+def config_path(box: Box) -> str:
+    return f"{box.directory}/config"
+
+
+def render(host: Host, box: Box, directory: str | None = None) -> str:
+    """The whole configuration file of a container. ``directory`` is where it will lie, for one that is still staged."""
+    place = directory or box.directory
+    lines = [("lxc.include", path) for path in _INCLUDES]
+    lines += [
+        # The lxcfs package's hook here is a pause of half a second at every stop.
+        ("lxc.hook.post-stop", ""),
+        ("lxc.hook.pre-start", _HOOK),
+        ("lxc.hook.start-host", _HOOK),
+        ("lxc.hook.post-stop", _HOOK),
+        ("lxc.rootfs.path", f"dir:{place}/root"),
+        ("lxc.cgroup.dir.container", f"carve/{box.name}"),
+        ("lxc.cgroup.dir.monitor", f"carve-monitor/{box.name}"),
+        ("lxc.cgroup.dir.monitor.pivot", "carve-pivot"),
+    ]
+    for facet in facets.ALL:
+        lines += facet.boot_config(host, box)
+    return _HEADER + "".join(f"{key} = {value}".rstrip() + "\n" for key, value in lines)
+
+
+def write_config(host: Host, box: Box, directory: str | None = None) -> None:
+    files.write(config_path(box), render(host, box, directory), mode=0o600)
+
+
+def strange_lines(host: Host, box: Box) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+    """How the file differs from what Carve would write: lines only it has, lines it lacks; ``None`` when it does not."""
+    text, expected = files.read(config_path(box)), render(host, box)
+    if text == expected:
+        return None
+    have, want = (text or "").splitlines(), expected.splitlines()
+    extra = tuple(line for line in have if line.strip() and line not in want)
+    missing = tuple(line for line in want if line not in have)
+    # Only order, repetition or blank lines: name the first line that stands wrong.
+    return (extra, missing) if extra or missing else (("lines in another order, repeated or blank",), ())
+
+
+def containers(host: Host) -> list[Box]:
+    """Every container of Carve's on the node, of whatever fleet, with its init's process id if it runs."""
+    boxes = []
+    for name in names(host):
+        directory = host.paths.container(name)
+        found = record.load(directory)
+        if found is not None and found.name == name:
+            boxes.append(Box(found, directory, init_pid(host, name)))
+    return boxes
+
+
+def names(host: Host) -> list[str]:
+    """What is listed as a container, Carve's or not."""
+    try:
+        return sorted(os.listdir(host.paths.containers))
+    except FileNotFoundError:
+        return []
+
+
+def init_pid(host: Host, name: str) -> int | None:
+    """The process id of a running container's init, asked of its monitor; ``None`` when it does not run."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as sock:
+        sock.settimeout(5)
+        try:
+            sock.connect(f"\0{host.paths.containers}/{name}/command")
+            credentials = struct.pack("=iii", os.getpid(), os.getuid(), os.getgid())
+            message = struct.pack("@iiP", _GET_INIT_PID, 0, 0)
+            sock.sendmsg([message], [(socket.SOL_SOCKET, socket.SCM_CREDENTIALS, credentials)])
+            answer = sock.recv(64)
+        except OSError:
+            return None
+    if len(answer) < 16:
+        return None
+    # struct lxc_cmd_rsp: int ret, int datalen, void *data; the pid travels in the pointer.
+    result, _length, pid = struct.unpack("@iiP", answer[:16])
+    return int(pid) if result == 0 and 0 < pid < 1 << 31 else None
+
+
+def start(host: Host, box: Box) -> int:
+    """Start a container and return its init's process id. Raises ``EngineError``."""
+    host.cgroup.remove_leftovers(box.name)
+    log = f"{host.paths.run}/{box.name}.log"
+    files_to_reset = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    os.close(files_to_reset)
+    command = ["lxc-start", "-P", host.paths.containers, "-n", box.name, "-d", "-o", log, "-l", "INFO"]
+    result = _run(command)
+    pid = init_pid(host, box.name) if result.returncode == 0 else None
+    if pid is None:
+        raise EngineError(f"{box.name} does not start: {_why(log) or result.stderr.strip() or 'its init ended at once'}")
+    return pid
+
+
+def _why(log: str) -> str:
+    """The lines of LXC's log that say what went wrong."""
+    lines = (files.read(log) or "").splitlines()
+    telling = [line.split(" ", 4)[-1] for line in lines if " ERROR " in line or " WARN " in line]
+    return "; ".join(dict.fromkeys(telling[:4]))
+
+
+def stop(host: Host, box: Box, timeout: int) -> None:
+    """Shut a container down cleanly, or kill it after ``timeout`` seconds; 0 kills it at once."""
+    how = ["-t", str(timeout)] if timeout else ["-k"]
+    result = _run(["lxc-stop", "-P", host.paths.containers, "-n", box.name, *how])
+    deadline = time.monotonic() + 10
+    while init_pid(host, box.name) is not None:
+        if time.monotonic() > deadline:
+            raise EngineError(f"{box.name} does not stop: {result.stderr.strip() or 'its init lives on'}")
+        time.sleep(0.02)
+
+
+def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd="/",
+                          stdin=subprocess.DEVNULL)

@@ -1,0 +1,20 @@
+# Copyright: (c) 2026, Carve contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The facets, in the order in which their lines stand in a container's configuration."""
+
+from __future__ import annotations
+
+from .base import Facet
+from .boot import Boot
+from .cpu import Cpu
+from .identity import Identity
+from .memory import Memory
+from .network import Network
+from .processes import Processes
+from .security import Security
+from .users import Users
+
+ALL: tuple[Facet, ...] = (Identity(), Users(), Security(), Cpu(), Memory(), Processes(), Network(), Boot())
+BY_NAME = {facet.name: facet for facet in ALL}

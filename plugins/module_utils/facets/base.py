@@ -1,0 +1,46 @@
+# Copyright: (c) 2026, Carve contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The four doors of a facet, and what stands behind those that a facet does not need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from .. import model
+from ..host import Box, Host
+from ..steps import Change
+
+
+class Facet:
+    """One aspect of a container. ``name`` is the facet's name in the field table (``model.py``)."""
+
+    name = ""
+    # Rows whose values the kernel knows while the container runs, and rows whose values are files, known always.
+    live_rows: tuple[str, ...] = ()
+    file_rows: tuple[str, ...] = ()
+
+    def observe(self, host: Host, boxes: list[Box]) -> dict[str, dict[str, Any]]:
+        """What is found of each container's rows, by container: flat paths and canonical values."""
+        return {}
+
+    def boot_config(self, host: Host, box: Box) -> list[tuple[str, str]]:
+        """The LXC configuration that makes the recorded options hold from the next start on."""
+        return []
+
+    def apply_live(self, host: Host, box: Box, changes: Iterable[Change]) -> None:
+        """Carry changes out; on the running container, or (``box.pid`` is ``None``) on its files only.
+
+        Doing it again changes nothing. Raises ``OSError``. The record is written by the caller afterwards.
+        """
+
+    def reapply(self, host: Host, box: Box) -> None:
+        """Put back what a container loses when it reboots itself.
+
+        LXC then makes cgroup and network namespace anew from the configuration of the first start, which is older than
+        what was changed live since.
+        """
+        rows = {path: value for path, value in box.record.fields.items() if model.row(path).facet == self.name}
+        self.apply_live(host, box, [Change(path, None, value) for path, value in rows.items()])

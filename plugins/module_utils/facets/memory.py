@@ -1,0 +1,100 @@
+# Copyright: (c) 2026, Carve contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Memory and swap: ``ram`` and ``swap``, each a limit of its own.
+
+Kernel: memory.max and memory.swap.max (cgroup-v2.rst). Version 1 (memory.rst) limits memory, and memory and swap
+together (memsw), and never allows memory above memsw; so memsw is raised before and lowered after memory, and at no
+moment is either unlimited.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ..host import Box, Host
+from ..kernel.cgroup import keyed, parse_limit
+from ..steps import Change
+from .base import Facet
+
+_LIMIT, _MEMSW = "memory.limit_in_bytes", "memory.memsw.limit_in_bytes"
+
+
+class Memory(Facet):
+    name = "memory"
+    live_rows = ("ram", "swap")
+
+    def observe(self, host: Host, boxes: list[Box]) -> dict[str, dict[str, Any]]:
+        result: dict[str, dict[str, Any]] = {}
+        for box in boxes:
+            if not box.pid:
+                continue
+            if host.cgroup.version == 2:
+                ram = parse_limit(host.cgroup.read(box.name, "memory", "memory.max"))
+                swap = parse_limit(host.cgroup.read(box.name, "memory", "memory.swap.max"))
+            else:
+                ram = parse_limit(host.cgroup.read(box.name, "memory", _LIMIT))
+                both = parse_limit(host.cgroup.read(box.name, "memory", _MEMSW))
+                swap = both - ram if both is not None and ram is not None else None
+            result[box.name] = {"ram": ram, "swap": swap}
+        return result
+
+    def boot_config(self, host: Host, box: Box) -> list[tuple[str, str]]:
+        fields = box.record.fields
+        lines: list[tuple[str, str]] = []
+        if host.cgroup.version == 2:
+            lines += [("lxc.cgroup2.memory.max", str(fields["ram"]))] if "ram" in fields else []
+            lines += [("lxc.cgroup2.memory.swap.max", str(fields["swap"]))] if "swap" in fields else []
+        else:
+            lines += [(f"lxc.cgroup.{_LIMIT}", str(fields["ram"]))] if "ram" in fields else []
+            if "ram" in fields and "swap" in fields:
+                lines.append((f"lxc.cgroup.{_MEMSW}", str(fields["ram"] + fields["swap"])))
+        return lines
+
+    def apply_live(self, host: Host, box: Box, changes: Iterable[Change]) -> None:
+        if box.pid:
+            _write(host, box, {**box.record.fields, **{change.field: change.after for change in changes}})
+
+
+
+def in_use(host: Host, box: Box) -> int:
+    """Bytes that reclaim cannot free: everything charged but the page cache of files."""
+    stat = keyed(host.cgroup.read(box.name, "memory", "memory.stat"))
+    if host.cgroup.version == 2:
+        used = parse_limit(host.cgroup.read(box.name, "memory", "memory.current")) or 0
+        cache = stat.get("active_file", 0) + stat.get("inactive_file", 0) + stat.get("slab_reclaimable", 0)
+    else:
+        used = parse_limit(host.cgroup.read(box.name, "memory", "memory.usage_in_bytes")) or 0
+        cache = stat.get("total_active_file", 0) + stat.get("total_inactive_file", 0)
+    return max(0, used - cache)
+
+
+def swap_can_be_limited(host: Host) -> bool:
+    """Version 1 has the control only when the kernel counts swap (swapaccount=1)."""
+    if host.cgroup.version == 2:
+        return True
+    return host.cgroup.read(".", "memory", f"../{_MEMSW}") is not None
+
+
+def _write(host: Host, box: Box, fields: Mapping[str, Any]) -> None:
+    """Bring both limits to what ``fields`` says; raises ``OSError`` when more than that is in use."""
+    ram, swap = fields.get("ram"), fields.get("swap")
+    used = in_use(host, box)
+    if ram is not None and ram < used:
+        # Version 2 would take the limit and kill processes until it holds.
+        raise OSError(f"{used} bytes of memory are in use, more than the {ram} that ram would be")
+    if host.cgroup.version == 2:
+        host.cgroup.write(box.name, "memory", "memory.max", "max" if ram is None else ram)
+        if host.cgroup.read(box.name, "memory", "memory.swap.max") is not None:
+            host.cgroup.write(box.name, "memory", "memory.swap.max", "max" if swap is None else swap)
+        return
+    both = None if ram is None or swap is None else ram + swap
+    now = parse_limit(host.cgroup.read(box.name, "memory", _LIMIT))
+    order = [(_MEMSW, both), (_LIMIT, ram)]
+    if ram is not None and (now is None or ram < now):
+        order.reverse()
+    for file, value in order:
+        if host.cgroup.read(box.name, "memory", file) is not None:
+            host.cgroup.write(box.name, "memory", file, -1 if value is None else value)

@@ -1,0 +1,135 @@
+# Copyright: (c) 2026, Carve contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Network interfaces: bridged (a port of a bridge) and routed (OpenVZ's venet: routes on the node, no bridge).
+
+LXC makes the pairs when the container starts; addresses, gateways and the bridge are changed on the running container.
+The node's end of a pair is named after the container's uid range and the interface, so it never has to be looked up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ..desired import address_key
+from ..host import Box, Host
+from ..kernel import links, namespaces, netlink, syscalls
+from ..steps import Change
+from ..units import family
+from .base import Facet
+
+
+class Network(Facet):
+    name = "network"
+    live_rows = ("network.mac", "network.mtu", "network.bridge", "network.ip", "network.gateway")
+
+    def observe(self, host: Host, boxes: list[Box]) -> dict[str, dict[str, Any]]:
+        running = [box for box in boxes if box.pid]
+        if not running:
+            return {}
+        outside = {link.name: link for link in netlink.links().values()}
+        names = {index: link.name for index, link in netlink.links(routes=False).items()}
+        inside = namespaces.inside(lambda: {box.name: _links_of(box) for box in running})
+        return {box.name: _observe(box, inside[box.name], outside, names) for box in running}
+
+    def boot_config(self, host: Host, box: Box) -> list[tuple[str, str]]:
+        lines: list[tuple[str, str]] = []
+        for index, (interface, options) in enumerate(interfaces(box.record.fields).items()):
+            lines += [(f"lxc.net.{index}.{key}", value) for key, value in _boot_lines(box, interface, options)]
+        return lines or [("lxc.net.0.type", "empty")]
+
+    def apply_live(self, host: Host, box: Box, changes: Iterable[Change]) -> None:
+        if not box.pid:
+            return
+        wanted = interfaces({**box.record.fields, **{change.field: change.after for change in changes}})
+        for interface in sorted({change.field.split(".")[1] for change in changes}):
+            before = interfaces(box.record.fields).get(interface, {})
+            _apply(box, interface, before, wanted.get(interface, {}))
+
+
+def interfaces(fields: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The interfaces of a flat record, each a map of its options, by name."""
+    result: dict[str, dict[str, Any]] = {}
+    for path in sorted(fields):
+        if path.startswith("network."):
+            _, interface, option = path.split(".")
+            if fields[path] is not None:
+                result.setdefault(interface, {})[option] = fields[path]
+    return result
+
+
+def host_end(box: Box, interface: str) -> str:
+    """The name of the node's end: at most 15 characters, as a slot has 5 digits and an interface's name 8."""
+    return f"v{box.record.slot}-{interface}"
+
+
+def _boot_lines(box: Box, interface: str, options: Mapping[str, Any]) -> list[tuple[str, str]]:
+    lines = [("type", "veth"), ("name", interface), ("flags", "up"), ("hwaddr", options["mac"])]
+    lines.append(("veth.pair", host_end(box, interface)))
+    if options["mode"] == "routed":
+        lines.append(("veth.mode", "router"))
+    else:
+        lines.append(("link", options["bridge"]))
+    if "mtu" in options:
+        lines.append(("mtu", str(options["mtu"])))
+    for address in options.get("ip", []):
+        lines.append((f"ipv{family(address)}.address", address))
+    for gateway in options.get("gateway", []):
+        lines.append((f"ipv{family(gateway)}.gateway", gateway))
+    return lines
+
+
+def _links_of(box: Box) -> dict[str, netlink.Link]:
+    try:
+        return {link.name: link for link in netlink.links_of(box.pid or 0).values()}
+    except OSError:
+        # The container ended between being listed and being visited; what is missing shows as a difference.
+        return {}
+
+
+def _observe(
+    box: Box, inside: Mapping[str, netlink.Link], outside: Mapping[str, netlink.Link], names: Mapping[int, str]
+) -> dict[str, Any]:
+    seen: dict[str, Any] = {}
+    for interface, options in interfaces(box.record.fields).items():
+        link, end = inside.get(interface), outside.get(host_end(box, interface))
+        if link is None or end is None:
+            continue
+        addresses = sorted(link.addresses, key=address_key)
+        if options["mode"] == "routed":
+            # An address that the node has no route to is as good as absent.
+            addresses = [address for address in addresses if address in end.host_routes]
+        else:
+            seen[f"network.{interface}.bridge"] = names.get(end.master)
+        seen[f"network.{interface}.ip"] = addresses
+        seen[f"network.{interface}.gateway"] = sorted(link.gateways, key=family)
+        seen[f"network.{interface}.mac"] = link.mac
+        if "mtu" in options:
+            seen[f"network.{interface}.mtu"] = link.mtu
+    return seen
+
+
+def _apply(box: Box, interface: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+    """Bring a running interface to its options. Everything wanted is put in place, not only what has changed."""
+    end = host_end(box, interface)
+    routed = after.get("mode") == "routed"
+    gone = [address for address in before.get("ip", []) if address not in after.get("ip", [])]
+    old_gateways = [gateway for gateway in before.get("gateway", []) if gateway not in after.get("gateway", [])]
+    if after.get("bridge"):
+        links.set_link(end, master=after["bridge"])
+
+    def inside() -> None:
+        links.remove_default_routes(interface, old_gateways)
+        links.remove_addresses(interface, gone)
+        links.set_link(interface, state="up")
+        links.add_addresses(interface, after.get("ip", []))
+        links.add_default_routes(interface, after.get("gateway", []), on_link=routed)
+
+    if routed:
+        links.remove_host_routes(end, gone)
+        links.answer_for(end, after.get("gateway", []))
+    namespaces.inside(inside, (syscalls.CLONE_NEWNET, f"/proc/{box.pid}/ns/net"))
+    if routed:
+        links.add_host_routes(end, after.get("ip", []))

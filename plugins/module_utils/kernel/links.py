@@ -1,0 +1,137 @@
+# Copyright: (c) 2026, Carve contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Changes of links, addresses and routes, by pyroute2. Each is made so that doing it again changes nothing.
+
+pyroute2 is loaded when the first change is made: a run that finds nothing to do need not wait for it.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from typing import Any
+
+from ..units import family
+
+_AF = {4: 2, 6: 10}
+_SCOPE_LINK = 253
+
+
+def routes() -> Any:
+    """A netlink socket in the thread's own network namespace; a context manager."""
+    from pyroute2 import IPRoute
+
+    return IPRoute()
+
+
+def _ignoring(numbers: tuple[int, ...], call: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+    from pyroute2.netlink.exceptions import NetlinkError
+
+    try:
+        call(*args, **kwargs)
+    except NetlinkError as error:
+        if error.code not in numbers:
+            raise OSError(error.code, f"netlink: {error}") from error
+
+
+def index_of(ipr: Any, name: str) -> int | None:
+    found = ipr.link_lookup(ifname=name)
+    return int(found[0]) if found else None
+
+
+def ensure_bridge(name: str, alias: str) -> int:
+    """The index of a bridge, made if need be, up, and marked with ``alias``."""
+    with routes() as ipr:
+        index = index_of(ipr, name)
+        if index is None:
+            ipr.link("add", ifname=name, kind="bridge")
+            index = int(ipr.link_lookup(ifname=name)[0])
+        ipr.link("set", index=index, state="up", IFLA_IFALIAS=alias)
+        return index
+
+
+def remove_link(name: str) -> None:
+    with routes() as ipr:
+        index = index_of(ipr, name)
+        if index is not None:
+            _ignoring((errno.ENODEV,), ipr.link, "del", index=index)
+
+
+def set_link(name: str, **attributes: Any) -> None:
+    """Set attributes of a link: ``mtu=``, ``master=``, ``state=``. Raises ``OSError`` when there is no such link."""
+    with routes() as ipr:
+        index = index_of(ipr, name)
+        if index is None:
+            raise OSError(errno.ENODEV, f"there is no network card {name}")
+        if isinstance(attributes.get("master"), str):
+            attributes["master"] = index_of(ipr, attributes["master"]) or 0
+        _ignoring((), ipr.link, "set", index=index, **attributes)
+
+
+def add_addresses(link: str, addresses: list[str]) -> None:
+    with routes() as ipr:
+        index = index_of(ipr, link)
+        for address in addresses:
+            ip, _, length = address.partition("/")
+            _ignoring((errno.EEXIST,), ipr.addr, "add", index=index, address=ip, prefixlen=int(length))
+
+
+def remove_addresses(link: str, addresses: list[str]) -> None:
+    with routes() as ipr:
+        index = index_of(ipr, link)
+        for address in addresses:
+            ip, _, length = address.partition("/")
+            gone = (errno.EADDRNOTAVAIL, errno.ENODEV)
+            _ignoring(gone, ipr.addr, "del", index=index, address=ip, prefixlen=int(length))
+
+
+def add_host_routes(link: str, addresses: list[str]) -> None:
+    """Routes of the node to single addresses behind ``link``, as LXC makes them for a routed veth."""
+    with routes() as ipr:
+        index = index_of(ipr, link)
+        for address in addresses:
+            scope = {"scope": _SCOPE_LINK} if family(address) == 4 else {}
+            _ignoring((errno.EEXIST,), ipr.route, "add", dst=address, oif=index, family=_AF[family(address)], **scope)
+
+
+def remove_host_routes(link: str, addresses: list[str]) -> None:
+    with routes() as ipr:
+        index = index_of(ipr, link)
+        for address in addresses:
+            scope = {"scope": _SCOPE_LINK} if family(address) == 4 else {}
+            gone = (errno.ESRCH, errno.ENODEV)
+            _ignoring(gone, ipr.route, "del", dst=address, oif=index, family=_AF[family(address)], **scope)
+
+
+def answer_for(link: str, gateways: list[str]) -> None:
+    """Let the node answer ARP and neighbour discovery for a routed container's gateways on ``link``."""
+    with routes() as ipr:
+        index = index_of(ipr, link)
+        for gateway in gateways:
+            if family(gateway) == 6:
+                with open(f"/proc/sys/net/ipv6/conf/{link}/proxy_ndp", "w", encoding="ascii") as handle:
+                    handle.write("1")
+            _ignoring((errno.EEXIST,), ipr.neigh, "add", dst=gateway, ifindex=index, flags=8, family=_AF[family(gateway)])
+
+
+def add_default_routes(link: str, gateways: list[str], on_link: bool) -> None:
+    """Default routes, in the thread's own namespace. ``on_link`` gateways are in no subnet of the link's."""
+    with routes() as ipr:
+        index = index_of(ipr, link)
+        for gateway in gateways:
+            length = 32 if family(gateway) == 4 else 128
+            common = {"oif": index, "family": _AF[family(gateway)]}
+            if on_link:
+                scope = {"scope": _SCOPE_LINK} if family(gateway) == 4 else {}
+                _ignoring((errno.EEXIST,), ipr.route, "add", dst=f"{gateway}/{length}", **common, **scope)
+            _ignoring((errno.EEXIST,), ipr.route, "add", dst="default", gateway=gateway, **common)
+
+
+def remove_default_routes(link: str, gateways: list[str]) -> None:
+    with routes() as ipr:
+        index = index_of(ipr, link)
+        for gateway in gateways:
+            _ignoring((errno.ESRCH,), ipr.route, "del", dst="default", gateway=gateway, oif=index,
+                      family=_AF[family(gateway)])

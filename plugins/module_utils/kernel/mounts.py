@@ -1,0 +1,64 @@
+# Copyright: (c) 2026, Carve contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A container's root filesystem as one mount.
+
+The template is shared and keeps its own ids; a container sees it through an id-mapped view (mount_setattr(2)), under an
+overlay (overlayfs.rst) whose upper layer belongs to the container's own ids. The view needs no mount that stays: the
+overlay keeps a private copy of it.
+"""
+
+from __future__ import annotations
+
+import os
+
+from . import syscalls
+
+# A checkpoint has to open files by handle, which an overlay allows only when mounted so from its first day on.
+_OVERLAY_OPTIONS = (("index", "on"), ("nfs_export", "on"))
+
+
+def mapped_view(path: str, userns: int, readonly: bool) -> int:
+    """A detached mount of ``path`` in which the ids on disk are those of the user namespace."""
+    tree = syscalls.open_tree(path)
+    try:
+        attributes = syscalls.MOUNT_ATTR_IDMAP | (syscalls.MOUNT_ATTR_RDONLY if readonly else 0)
+        syscalls.mount_setattr(tree, attributes, userns)
+    except BaseException:
+        os.close(tree)
+        raise
+    return tree
+
+
+def overlay(lower: str, upper: str, work: str, mountpoint: str, userns: int) -> int:
+    """A detached overlay. ``mountpoint`` carries the view of ``lower`` for the moment in which the overlay is made."""
+    view = mapped_view(lower, userns, readonly=True)
+    try:
+        syscalls.move_mount(view, mountpoint)
+        try:
+            layers = [("lowerdir", mountpoint), ("upperdir", upper), ("workdir", work)]
+            return syscalls.new_mount("overlay", [*layers, *_OVERLAY_OPTIONS])
+        finally:
+            syscalls.umount(mountpoint, syscalls.MNT_DETACH)
+    finally:
+        os.close(view)
+
+
+def attach(tree: int, mountpoint: str) -> None:
+    """Attach a detached mount, and give its descriptor back."""
+    try:
+        syscalls.move_mount(tree, mountpoint)
+    finally:
+        os.close(tree)
+
+
+def is_mounted(path: str) -> bool:
+    """Whether something is mounted at ``path`` itself."""
+    return os.path.ismount(path)
+
+
+def detach_all(path: str) -> None:
+    """Unmount everything at ``path``, however often something was mounted there."""
+    while is_mounted(path):
+        syscalls.umount(path, syscalls.MNT_DETACH)

@@ -1,0 +1,75 @@
+# Copyright: (c) 2026, Carve contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Namespaces: visiting those of a container, and making a user namespace that carries an id mapping."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from .. import slots
+from . import syscalls
+
+T = TypeVar("T")
+
+
+def userns_fd(slot: int) -> int:
+    """A descriptor of a user namespace in which id 0 is the first id of ``slot`` (user_namespaces(7)).
+
+    Only a process can hold a new one, so one is forked that does nothing else and ends when the descriptor is open.
+    """
+    base = slots.base_id(slot)
+    ready_read, ready_write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            syscalls.unshare(syscalls.CLONE_NEWUSER)
+            os.write(ready_write, b"1")
+            signal.pause()
+        finally:
+            os._exit(1)
+    try:
+        os.close(ready_write)
+        if os.read(ready_read, 1) != b"1":
+            raise OSError("the kernel gives no user namespace (user.max_user_namespaces)")
+        for kind in ("uid_map", "gid_map"):
+            with open(f"/proc/{child}/{kind}", "w", encoding="ascii") as handle:
+                handle.write(f"0 {base} {slots.RANGE}")
+        return os.open(f"/proc/{child}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        os.close(ready_read)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def inside(work: Callable[[], T], *namespaces: tuple[int, str]) -> T:
+    """The result of ``work``, run in a thread that has entered the given ``(kind, path)`` namespaces.
+
+    A thread of its own, since a thread that has left the host's namespaces should not come back to other work.
+    """
+    result: list[Any] = []
+
+    def run() -> None:
+        try:
+            for kind, path in namespaces:
+                fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                try:
+                    syscalls.setns(fd, kind)
+                finally:
+                    os.close(fd)
+            result.append((True, work()))
+        except BaseException as error:  # handed on to the caller below
+            result.append((False, error))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    done, value = result[0]
+    if not done:
+        raise value
+    return value

@@ -1,0 +1,107 @@
+# Copyright: (c) 2026, Carve contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Read a node: everything that a plan is made from, in one pass over all its containers."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from . import bridges, builder, facets, runtime
+from .engines import lxc
+from .facets import memory
+from .host import Box, Host
+from .steps import ContainerSeen, NodeSeen
+
+_SUBIDS = ("/etc/subuid", "/etc/subgid")
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What was seen, and the containers to work on, by name."""
+
+    node: NodeSeen
+    boxes: dict[str, Box]
+
+
+def observe(host: Host) -> Observation:
+    """Look at the whole node. Changes nothing."""
+    boxes = lxc.containers(host)
+    found = [facet.observe(host, boxes) for facet in facets.ALL]
+    containers = {name: ContainerSeen(fleet=None) for name in lxc.names(host)}
+    file_rows = frozenset(row for facet in facets.ALL for row in facet.file_rows)
+    live_rows = frozenset(row for facet in facets.ALL for row in facet.live_rows)
+    for box in boxes:
+        seen = {path: value for facet in found for path, value in facet.get(box.name, {}).items()}
+        containers[box.name] = ContainerSeen(
+            fleet=box.record.fleet,
+            recorded=box.record.fields,
+            digest=box.record.digest,
+            running=box.pid is not None,
+            seen=seen,
+            looked=file_rows | live_rows if box.pid else file_rows,
+            ram_in_use=memory.in_use(host, box) if box.pid and "ram" in box.record.fields else 0,
+            config=lxc.strange_lines(host, box),
+        )
+    own, foreign = _subordinate_ids()
+    online = _online()
+    node = NodeSeen(
+        containers=containers,
+        templates=builder.observe(host.paths),
+        bridges=bridges.observe(host.paths),
+        runtime=runtime.installed(),
+        own_runtime=runtime.digest(),
+        cpus=len(online),
+        online=online,
+        swap_limit=memory.swap_can_be_limited(host),
+        foreign_ids=foreign,
+        own_ids=own,
+        lacks=_lacks(own),
+    )
+    return Observation(node, {box.name: box for box in boxes})
+
+
+def _online() -> frozenset[int]:
+    with open("/sys/devices/system/cpu/online", encoding="ascii") as handle:
+        text = handle.read().strip()
+    numbers: set[int] = set()
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        numbers.update(range(int(first), int(last or first) + 1))
+    return frozenset(numbers)
+
+
+def _subordinate_ids() -> tuple[tuple[tuple[int, int], ...], tuple[tuple[int, int], ...]]:
+    """Root's ranges in both files, and everybody else's in either (subuid(5))."""
+    own: list[set[tuple[int, int]]] = []
+    foreign: set[tuple[int, int]] = set()
+    for path in _SUBIDS:
+        mine: set[tuple[int, int]] = set()
+        try:
+            with open(path, encoding="utf-8") as handle:
+                rows = [line.strip().split(":") for line in handle]
+        except FileNotFoundError:
+            rows = []
+        for row in rows:
+            if len(row) == 3 and row[1].isdigit() and row[2].isdigit():
+                (mine if row[0] in ("root", "0") else foreign).add((int(row[1]), int(row[2])))
+        own.append(mine)
+    return tuple(sorted(own[0] & own[1])), tuple(sorted(foreign))
+
+
+def _lacks(own_ids: tuple[tuple[int, int], ...]) -> tuple[str, ...]:
+    lacks = []
+    if not any(os.access(f"{place}/lxc-start", os.X_OK) for place in ("/usr/bin", "/usr/local/bin")):
+        lacks.append("LXC is not installed")
+    if not own_ids:
+        lacks.append("root has no range of ids in /etc/subuid and /etc/subgid")
+    for path, what in (("/proc/sys/net/ipv4/ip_forward", "IPv4"), ("/proc/sys/net/ipv6/conf/all/forwarding", "IPv6")):
+        try:
+            with open(path, encoding="ascii") as handle:
+                if handle.read().strip() == "0":
+                    lacks.append(f"the node forwards no {what}")
+        except OSError:
+            lacks.append(f"the kernel has no {what}")
+    return tuple(lacks)

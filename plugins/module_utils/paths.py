@@ -1,0 +1,53 @@
+# Copyright: (c) 2026, Carve contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Where things lie on a node."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+LIBRARY = "/usr/lib/carve"
+
+
+@dataclass(frozen=True)
+class Paths:
+    """All state of a node lies below ``base``; ``run`` holds what a reboot may take away."""
+
+    base: str = "/var/lib/carve"
+    run: str = "/run/carve"
+
+    @property
+    def containers(self) -> str:
+        """LXC's own container path (``lxc-ls -P``): a directory each, and a container is what is listed here."""
+        return f"{self.base}/containers"
+
+    @property
+    def templates(self) -> str:
+        return f"{self.base}/templates"
+
+    @property
+    def staging(self) -> str:
+        """What is being made or removed. Nothing in here is anything yet, or any more."""
+        return f"{self.base}/staging"
+
+    @property
+    def networks(self) -> str:
+        return f"{self.base}/networks.json"
+
+    @property
+    def lock(self) -> str:
+        return f"{self.run}/lock"
+
+    def container(self, name: str) -> str:
+        return f"{self.containers}/{name}"
+
+    def template(self, name: str, digest: str) -> str:
+        return f"{self.templates}/{name}/{digest}"
+
+    def make(self) -> None:
+        """Make the directories. 0711: an unprivileged container must pass through, nobody need list."""
+        for path in (self.base, self.containers, self.templates, self.staging, self.run):
+            os.makedirs(path, mode=0o711, exist_ok=True)

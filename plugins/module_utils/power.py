@@ -1,0 +1,72 @@
+# Copyright: (c) 2026, Carve contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Starting and stopping containers, several at once and in their order."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
+
+from . import rootfs
+from .engines import lxc
+from .host import Box, Host
+
+# More at once does not start them sooner, it only makes their inits compete.
+AT_ONCE = 4
+
+
+def start(host: Host, box: Box) -> None:
+    """Start one container; raises ``lxc.EngineError``. LXC's hook mounts its root filesystem."""
+    try:
+        box.pid = lxc.start(host, box)
+    except lxc.EngineError:
+        rootfs.unmount(box)
+        raise
+
+
+def stop(host: Host, box: Box, timeout: int | None = None) -> None:
+    """Stop one container, by its own ``stop_timeout`` unless told otherwise."""
+    lxc.stop(host, box, box.record.fields["stop_timeout"] if timeout is None else timeout)
+    rootfs.unmount(box)
+    box.pid = None
+
+
+def each(work: Callable[[Box], None], boxes: Iterable[Box]) -> dict[str, Exception]:
+    """Do something to several containers at once; what went wrong, by name. One failure does not stop the others."""
+    failures: dict[str, Exception] = {}
+
+    def attempt(box: Box) -> None:
+        try:
+            work(box)
+        except Exception as error:  # whatever it is belongs to this container's report
+            failures[box.name] = error
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        list(pool.map(attempt, boxes))
+    return failures
+
+
+def start_in_order(host: Host, boxes: Iterable[Box]) -> dict[str, Exception]:
+    """Start containers, those of a lower ``start_order`` first, with the delays that they ask for."""
+    failures: dict[str, Exception] = {}
+    queue = sorted(boxes, key=lambda box: (box.record.fields["start_order"], box.name))
+    for _order, group in groupby(queue, key=lambda box: box.record.fields["start_order"]):
+        batch = list(group)
+        failures.update(each(lambda box: start(host, box), batch))
+        delay = max(box.record.fields["start_delay"] for box in batch)
+        if delay and batch[-1] is not queue[-1]:
+            time.sleep(delay)
+    return failures
+
+
+def stop_in_order(host: Host, boxes: Iterable[Box]) -> dict[str, Exception]:
+    """Stop containers in the reverse of their starting order."""
+    failures: dict[str, Exception] = {}
+    queue = sorted(boxes, key=lambda box: (-box.record.fields["start_order"], box.name))
+    for _order, group in groupby(queue, key=lambda box: box.record.fields["start_order"]):
+        failures.update(each(lambda box: stop(host, box), list(group)))
+    return failures

@@ -1,0 +1,134 @@
+# Copyright: (c) 2026, Carve contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One run on one node: lock, observe, plan, carry out, observe again, report.
+
+Check mode is the same run without the carrying out. The report of both is one shape (``report``), documented in the
+module ``carve.vps.node``.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from . import desired as desired_state
+from . import files, lock, plan
+from .carry import HELD, PLANNED, Account, Watch
+from .desired import Desired
+from .hands import Hands
+from .host import Host, apparmor_enabled
+from .observe import Observation, observe
+from .steps import Plan
+
+
+def run(params: Mapping[str, Any], check: bool, host: Host | None = None, watch: Watch | None = None) -> dict[str, Any]:
+    """Reconcile a node with a module's options; the module's result. ``failed`` is set, never raised."""
+    desired, problems = desired_state.build(params)
+    if problems:
+        return _failure([str(problem) for problem in problems])
+    host = host or Host(apparmor=apparmor_enabled())
+    if not check:
+        host.paths.make()
+    who = {"fleet": desired.fleet, "for": params.get("who") or "an unnamed controller"}
+    try:
+        with lock.held(host.paths, not check, who, float(params.get("lock_timeout") or 0)):
+            return _locked(desired, host, check, params.get("expect"), watch)
+    except lock.Busy as error:
+        return _failure([str(error)])
+
+
+def _locked(desired: Desired, host: Host, check: bool, expect: str | None, watch: Watch | None) -> dict[str, Any]:
+    clock = _Clock()
+    if not check:
+        _clear_staging(host)
+    seen = observe(host)
+    clock.mark("observe")
+    made = plan.make(desired, seen.node)
+    clock.mark("plan")
+    account = Account(made)
+    errors = list(made.errors)
+    if expect and expect != made.fingerprint():
+        errors.append("this node or its declaration has changed since the plan was made; make a new plan")
+    if errors:
+        return report(desired, made, account, errors, clock.times, seen, carried_out=False)
+    if check:
+        return report(desired, made, account, made.refusals, clock.times, seen, carried_out=False)
+    if made.doable:
+        account.carry_out(Hands(host, desired, seen.boxes), watch)
+        clock.mark("apply")
+        errors += account.errors + made.refusals
+        seen = observe(host)
+        if not account.errors:
+            errors += _residue(plan.make(desired, seen.node))
+        clock.mark("verify")
+    else:
+        errors += made.refusals
+    return report(desired, made, account, errors, clock.times, seen, carried_out=bool(made.doable))
+
+
+def _residue(after: Plan) -> list[str]:
+    """What is still different though everything was carried out: never a silent ok."""
+    return [
+        f"{step.kind} {step.name}: {change.public()['field']} is {change.public()['before']} "
+        f"after it was set to {change.public()['after']}"
+        for step in after.doable
+        for change in step.changes
+    ]
+
+
+def _clear_staging(host: Host) -> None:
+    """Remove what a run that was killed has left; the lock says that nobody is making it any more."""
+    for name in os.listdir(host.paths.staging):
+        files.remove_mounted_tree(f"{host.paths.staging}/{name}")
+
+
+def report(
+    desired: Desired,
+    made: Plan,
+    account: Account,
+    errors: list[str],
+    times: Mapping[str, float],
+    seen: Observation,
+    carried_out: bool,
+) -> dict[str, Any]:
+    """The result of a run, as it leaves the node."""
+    steps = [{**step.public(), "status": status} for step, status in zip(made.steps, account.statuses)]
+    changed = any(step["status"] not in (HELD, PLANNED) for step in steps) if carried_out else bool(made.doable)
+    result: dict[str, Any] = {
+        "changed": changed,
+        "steps": steps,
+        "fingerprint": made.fingerprint(),
+        "unmanaged": list(made.unmanaged),
+        "notes": list(made.notes),
+        "errors": errors,
+        "containers": {
+            name: {"state": "running" if found.running else "stopped"}
+            for name, found in sorted(seen.node.containers.items())
+            if found.fleet == desired.fleet
+        },
+        "timings": {key: round(value, 4) for key, value in times.items()},
+    }
+    if errors:
+        result.update(_failure(errors))
+    return result
+
+
+def _failure(errors: list[str]) -> dict[str, Any]:
+    return {"failed": True, "msg": "\n".join(errors), "errors": errors}
+
+
+class _Clock:
+    """Seconds between marks, for the report only: no decision is made by them."""
+
+    def __init__(self) -> None:
+        self.times: dict[str, float] = {}
+        self._last = time.monotonic()
+
+    def mark(self, name: str) -> None:
+        now = time.monotonic()
+        self.times[name] = now - self._last
+        self._last = now

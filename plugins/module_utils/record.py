@@ -1,0 +1,61 @@
+# Copyright: (c) 2026, Carve contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The record of a container on its node: whose it is, what it was made from, and what was declared last.
+
+It is kept beside the container, so that the node alone says what a container is. It is how a fleet knows its own (the
+mark), how a guard outlives its declaration, and how an option that is no longer declared is told from one never declared.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from . import files, slots
+
+FILE = "carve.json"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Record:
+    """``fields`` is flat and canonical (``desired.py``)."""
+
+    fleet: str
+    name: str
+    digest: str
+    backend: str
+    fields: Mapping[str, Any]
+    uuid: str = field(default_factory=lambda: uuid.uuid4().hex)
+    version: int = VERSION
+
+    @property
+    def slot(self) -> int:
+        return int(self.fields["id"])
+
+    @property
+    def base_id(self) -> int:
+        """The host id of the container's root."""
+        return slots.base_id(self.slot)
+
+    def with_fields(self, changes: Mapping[str, Any]) -> Record:
+        """The record after changes; an option that becomes ``None`` is no longer declared."""
+        merged = {**self.fields, **changes}
+        return replace(self, fields={path: value for path, value in merged.items() if value is not None})
+
+    def save(self, directory: str) -> None:
+        files.write_json(f"{directory}/{FILE}", asdict(self), mode=0o600)
+
+
+def load(directory: str) -> Record | None:
+    """The record in a container's directory, or ``None`` when there is none that this version can read."""
+    data = files.read_json(f"{directory}/{FILE}")
+    try:
+        record = Record(**data)
+        return record if record.version == VERSION and 0 < record.slot else None
+    except (TypeError, KeyError, ValueError):
+        return None

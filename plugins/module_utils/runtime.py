@@ -1,0 +1,113 @@
+# Copyright: (c) 2026, Carve contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The programs that stay on the node: the hook that LXC calls, and the one that starts containers at boot.
+
+They are a copy of the part of this package that they need, put beside the versions before it and made current by one
+rename. The change plan shows when a node has another version than the one that speaks to it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import pkgutil
+import subprocess
+
+from . import files
+from .paths import LIBRARY
+
+# Everything that hook.py and boot.py import (a test holds the list to that).
+MODULES = (
+    "boot", "bridges", "definitions", "desired", "engines/__init__", "engines/lxc", "facets/__init__", "facets/base",
+    "facets/boot", "facets/cpu", "facets/identity", "facets/memory", "facets/network", "facets/processes",
+    "facets/security", "facets/users", "files", "hook", "host", "kernel/__init__", "kernel/cgroup", "kernel/inroot",
+    "kernel/links", "kernel/mounts", "kernel/namespaces", "kernel/netlink", "kernel/syscalls", "lock", "model", "paths",
+    "power", "record", "rootfs", "slots", "steps", "units",
+)  # fmt: skip
+
+# Without site.py a start of Python takes half the time; Debian's own packages (pyroute2) are then named by hand.
+_PROGRAM = """#!/usr/bin/python3 -IS
+import sys
+
+sys.path[:0] = ["{library}/current"]
+sys.path.append("/usr/lib/python3/dist-packages")
+from carve.{module} import main
+
+sys.exit(main(sys.argv))
+"""
+_UNIT = """[Unit]
+Description=Carve containers
+Documentation=man:lxc.container.conf(5)
+Wants=network-online.target
+After=network-online.target lxcfs.service lxc-net.service apparmor.service
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart={library}/boot start
+ExecStop={library}/boot stop
+TimeoutStartSec=infinity
+TimeoutStopSec=900
+
+[Install]
+WantedBy=multi-user.target
+"""
+_SYSTEMD = "/etc/systemd/system"
+
+
+def _content() -> dict[str, bytes]:
+    package = __package__ or ""
+    content = {f"carve/{name}.py": pkgutil.get_data(package, f"{name}.py") or b"" for name in MODULES}
+    content["carve/__init__.py"] = b""
+    return content
+
+
+def digest() -> str:
+    """The version of the programs that this package carries."""
+    total = hashlib.sha256((_PROGRAM + _UNIT).encode())
+    for name, data in sorted(_content().items()):
+        total.update(name.encode() + b"\0" + data)
+    return total.hexdigest()[:12]
+
+
+def installed(library: str = LIBRARY) -> str | None:
+    """The version that the node has, or ``None``."""
+    try:
+        return os.path.basename(os.readlink(f"{library}/current"))
+    except OSError:
+        return None
+
+
+def install(library: str = LIBRARY, systemd: str = _SYSTEMD) -> None:
+    """Put this version on the node and make it current; versions before it go."""
+    version = digest()
+    place = f"{library}/{version}"
+    for name, data in _content().items():
+        os.makedirs(os.path.dirname(f"{place}/{name}"), mode=0o755, exist_ok=True)
+        files.write(f"{place}/{name}", data.decode())
+    for module in ("hook", "boot"):
+        files.write(f"{library}/{module}", _PROGRAM.format(library=library, module=module), mode=0o755)
+    _install_unit(library, systemd)
+    temporary = f"{library}/.current"
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(temporary)
+    os.symlink(version, temporary)
+    os.rename(temporary, f"{library}/current")
+    files.sync_directory(library)
+    for name in os.listdir(library):
+        if os.path.isdir(f"{library}/{name}") and not os.path.islink(f"{library}/{name}") and name != version:
+            files.remove_tree(f"{library}/{name}")
+
+
+def _install_unit(library: str, systemd: str) -> None:
+    """A unit file and the link that enables it; harmless where another init runs."""
+    wants = f"{systemd}/multi-user.target.wants"
+    os.makedirs(wants, mode=0o755, exist_ok=True)
+    files.write(f"{systemd}/carve.service", _UNIT.format(library=library))
+    with contextlib.suppress(FileExistsError):
+        os.symlink("../carve.service", f"{wants}/carve.service")
+    if os.path.isdir("/run/systemd/system"):
+        subprocess.run(["systemctl", "daemon-reload"], check=False, capture_output=True)

@@ -1,0 +1,145 @@
+# Copyright: (c) 2026, Carve contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The vocabulary of a change plan: changes, steps, and what was observed of a node. Data only."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from . import model
+
+# The order in which steps are carried out. Steps of one phase run side by side, a container's own one after another;
+# a phase begins when the one before has ended. Shares are given back (stop, destroy, shrink) before any are taken.
+PHASES = ("node", "network", "template", "stop", "destroy", "shrink", "change", "replace", "create", "start", "release")
+
+
+@dataclass(frozen=True)
+class Change:
+    """One difference: a flat option path and its canonical values; ``None`` is absent, undeclared or unlimited."""
+
+    field: str
+    before: Any
+    after: Any
+
+    def public(self) -> dict[str, Any]:
+        return {"field": self.field, "before": _text(self.field, self.before), "after": _text(self.field, self.after)}
+
+
+def _text(path: str, value: Any) -> str | None:
+    try:
+        return model.show(path, value)
+    except KeyError:
+        return None if value is None else ", ".join(value) if isinstance(value, (list, tuple)) else str(value)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing to do to one object of a node."""
+
+    kind: str
+    name: str
+    action: str
+    phase: str
+    reach: str
+    reason: str
+    facet: str | None = None
+    changes: tuple[Change, ...] = ()
+    # Why the step is not carried out; ``refused`` when no leave of the operator's could change that.
+    held: str | None = None
+    refused: bool = False
+    # The object's whole state once the plan is carried out, and what else the hands need.
+    target: Mapping[str, Any] = field(default_factory=dict)
+    # Steps of one phase with a lower order run earlier.
+    order: int = 0
+
+    def public(self) -> dict[str, Any]:
+        """The step as it is reported, but for its status."""
+        return {
+            "kind": self.kind, "name": self.name, "action": self.action, "facet": self.facet, "reach": self.reach,
+            "reason": self.reason, "changes": [change.public() for change in self.changes], "held": self.held,
+        }
+
+    def hold(self, why: str | None, refused: bool = False) -> Step:
+        return self if why is None or self.held else replace(self, held=why, refused=refused)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run would do, in order."""
+
+    steps: tuple[Step, ...] = ()
+    notes: tuple[str, ...] = ()
+    # What makes the whole plan impossible: with any of these nothing is carried out.
+    errors: tuple[str, ...] = ()
+    unmanaged: tuple[str, ...] = ()
+
+    @property
+    def doable(self) -> tuple[Step, ...]:
+        return tuple(step for step in self.steps if not step.held)
+
+    @property
+    def refusals(self) -> list[str]:
+        return [f"{step.name}: {step.held}" for step in self.steps if step.refused]
+
+    def fingerprint(self) -> str:
+        """Digest of what would be done and to what; two plans with the same one do the same."""
+        content = [[step.public(), dict(step.target)] for step in self.steps]
+        return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class ContainerSeen:
+    """A container as found on the node."""
+
+    # The fleet whose mark it bears; ``None`` when it has no readable record and so is nobody's.
+    fleet: str | None
+    # What was declared when it was last changed, flat and canonical: the record on the node.
+    recorded: Mapping[str, Any] = field(default_factory=dict)
+    digest: str | None = None
+    running: bool = False
+    # Values found in the kernel and in the root filesystem, and the rows that were looked at.
+    seen: Mapping[str, Any] = field(default_factory=dict)
+    looked: frozenset[str] = frozenset()
+    # Bytes that memory reclaim could not free.
+    ram_in_use: int = 0
+    # Lines of the LXC configuration that are not as Carve wrote them: what is there, what should be.
+    config: tuple[tuple[str, ...], tuple[str, ...]] | None = None
+
+
+@dataclass(frozen=True)
+class BridgeSeen:
+    """A bridge as found on the node; ``fleet`` is ``None`` when Carve did not make it."""
+
+    fleet: str | None
+    addresses: tuple[str, ...] = ()
+    mtu: int = 1500
+    uplink: str | None = None
+    # What the boot program would make of it after the node's next start.
+    recorded: Mapping[str, Any] | None = None
+    exists: bool = True
+
+
+@dataclass(frozen=True)
+class NodeSeen:
+    """Everything that a plan is made from, beside what is desired."""
+
+    containers: Mapping[str, ContainerSeen] = field(default_factory=dict)
+    templates: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    bridges: Mapping[str, BridgeSeen] = field(default_factory=dict)
+    # Digest of the programs that start containers on the node, as installed and as this version of Carve has them.
+    runtime: str | None = None
+    own_runtime: str | None = None
+    cpus: int = 1
+    online: frozenset[int] = frozenset()
+    swap_limit: bool = True
+    # Host id ranges ``(first, count)`` that others own, and those that LXC may map.
+    foreign_ids: tuple[tuple[int, int], ...] = ()
+    own_ids: tuple[tuple[int, int], ...] = ()
+    # What a bootstrapped node has and this one lacks, in words.
+    lacks: tuple[str, ...] = ()
