@@ -80,7 +80,10 @@ def subordinate_ids_restored(line: str) -> Iterator[None]:
 
 
 def one_subordinate_range(line: str) -> None:
-    """Give root the range `line` if it has no other, else take it away: Incus starts nothing where two overlap."""
+    """Give root the range `line` if it has no other, else take it away.
+
+    Incus maps every range of root's to the container's id 0 on, so with two of them no container of its starts.
+    """
     for path in SUBORDINATE:
         others = [each for each in _lines(path) if each.startswith("root:") and each != line]
         _set_line(path, line, not others)
