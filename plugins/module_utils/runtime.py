@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import pkgutil
 import subprocess
 
 from . import files
@@ -59,8 +58,9 @@ _SYSTEMD = "/etc/systemd/system"
 
 
 def _content() -> dict[str, bytes]:
-    package = __package__ or ""
-    content = {f"carve/{name}.py": pkgutil.get_data(package, f"{name}.py") or b"" for name in MODULES}
+    # By this module's own loader, since Ansible brings the package in a zip archive.
+    here = os.path.dirname(__file__)
+    content = {f"carve/{name}.py": __loader__.get_data(f"{here}/{name}.py") for name in MODULES}
     content["carve/__init__.py"] = b""
     return content
 

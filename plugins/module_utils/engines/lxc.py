@@ -113,7 +113,7 @@ def start(host: Host, box: Box) -> int:
     log = f"{host.paths.run}/{box.name}.log"
     files_to_reset = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     os.close(files_to_reset)
-    command = ["lxc-start", "-P", host.paths.containers, "-n", box.name, "-d", "-o", log, "-l", "INFO"]
+    command = ["lxc-start", "-P", host.paths.containers, "-n", box.name, "-d", "-o", log, "-l", "DEBUG"]
     result = _run(command)
     pid = init_pid(host, box.name) if result.returncode == 0 else None
     if pid is None:
