@@ -1,0 +1,244 @@
+# Copyright: (c) 2026, Carve contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""From a manifest's containers to the single ones: counted out, merged with flavor and defaults, placed on a node.
+
+What the container itself says goes before its flavor, the flavor before ``defaults``, and these before the model's
+defaults. Maps (``network`` and each of its interfaces, ``labels``, ``hosts``) are merged key by key; all else, lists
+too, is taken whole from whoever goes first. An option left empty undoes what the others say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..module_utils import model
+from . import ranges, schema
+from .lines import Path
+
+Report = Callable[[Path, str], None]
+_OPTIONS = frozenset(row.name for row in model.CONTAINER)
+_RESOURCES = frozenset(row.name for row in model.CONTAINER if row.resource)
+
+
+@dataclass(frozen=True)
+class Container:
+    """One container of the fleet, before its options are looked at more closely."""
+
+    name: str
+    # The key in ``containers`` that it comes from.
+    entry: str
+    node: str | None
+    flavor: str | None
+    labels: Mapping[str, Any]
+    options: Mapping[str, Any]
+    # What its options come from, the first that has one counts: (where in the manifest, what is written there).
+    layers: tuple[tuple[Path, Mapping[str, Any]], ...] = field(repr=False)
+
+    def source(self, path: Path) -> Path:
+        """Where in the manifest an option's value is written, or should be."""
+        best, depth = (*self.layers[0][0], *path), 0
+        for where, body in self.layers:
+            found = _depth(body, path)
+            if found > depth:
+                best, depth = (*where, *path), found
+        return best
+
+
+def section(manifest: Any, name: str) -> Mapping[str, Any]:
+    """A top-level map, empty when it is absent or something else."""
+    found = manifest.get(name) if isinstance(manifest, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
+
+
+def containers(manifest: Any, report: Report) -> list[Container]:
+    """Every container, in the manifest's order. Those of which nothing can be made are left out and reported."""
+    result: list[Container] = []
+    taken: dict[str, str] = {}
+    for entry, body in section(manifest, "containers").items():
+        own = {} if body is None else body
+        if isinstance(own, Mapping):
+            for container in _counted(entry, own, manifest, report):
+                if container.name in taken:
+                    other = taken[container.name]
+                    text = f"makes a container {container.name!r}, as {other!r} does; rename one of the two"
+                    report(("containers", entry), text)
+                else:
+                    taken[container.name] = entry
+                    result.append(container)
+    return result
+
+
+def _counted(entry: str, own: Mapping[str, Any], manifest: Any, report: Report) -> Iterator[Container]:
+    defaults = section(manifest, "defaults")
+    here: Path = ("containers", entry)
+    flavor = _flavor(own, defaults, manifest, here, report)
+    body = section(section(manifest, "flavors"), flavor or "")
+    layers = (
+        (here, own),
+        (("flavors", flavor or ""), {key: value for key, value in body.items() if key in _RESOURCES}),
+        (("defaults",), {key: value for key, value in defaults.items() if key not in ("id", "count")}),
+    )
+    merged: Any = {}
+    for where, layer in reversed(layers):
+        _check_empty(merged, layer, where, report)
+        merged = _merge(merged, layer)
+    merged = _without_empty(merged)
+    labels = merged.get("labels")
+    template = Container(
+        entry, entry, _node(merged, manifest, here, report), flavor, labels if isinstance(labels, Mapping) else {},
+        {key: value for key, value in merged.items() if key in _OPTIONS}, layers,
+    )  # fmt: skip
+    count = _count(own, here, report)
+    if count is None:
+        _check_alone(template, report)
+        yield template
+        return
+    if count > 1:
+        for name in ("id", "mac"):
+            for path in _having(name, template.options):
+                alike = "they cannot share it; delete it, or write the containers one by one"
+                report(template.source(path), f"is given to {count} containers, and {alike}")
+    addresses = _addresses(template, count, report)
+    for index in range(count):
+        name = f"{entry}-{index + 1}"
+        options = _give(template.options, {path: found[index] for path, found in addresses.items()})
+        yield Container(name, entry, template.node, flavor, template.labels, options, layers)
+
+
+def _flavor(
+    own: Mapping[str, Any], defaults: Mapping[str, Any], manifest: Any, here: Path, report: Report
+) -> str | None:
+    where, source = (here, own) if "flavor" in own else (("defaults",), defaults)
+    name = source.get("flavor")
+    flavors = section(manifest, "flavors")
+    if not isinstance(name, str) or model.is_deferred(name):
+        return None  # absent, or wrong by the schema
+    if name not in flavors:
+        instead = model.nearest(name, list(flavors)) if flavors else "declare it in flavors:"
+        report((*where, "flavor"), f"there is no flavor {name!r}; {instead}")
+        return None
+    return name
+
+
+def _node(merged: Mapping[str, Any], manifest: Any, here: Path, report: Report) -> str | None:
+    nodes = section(manifest, "nodes")
+    name = merged.get("node")
+    if name is None and nodes:
+        if len(nodes) == 1:
+            return next(iter(nodes))
+        report((*here, "node"), f"is missing, and there is more than one; write node: with one of {', '.join(nodes)}")
+    if not isinstance(name, str) or model.is_deferred(name):
+        return None
+    if nodes and name not in nodes:
+        where = here if _depth(section(manifest, "containers"), (here[1], "node")) == 2 else ("defaults",)
+        report((*where, "node"), f"there is no node {name!r}; {model.nearest(name, list(nodes))}")
+        return None
+    return name if nodes else None
+
+
+def _count(own: Mapping[str, Any], here: Path, report: Report) -> int | None:
+    value = own.get("count")
+    if value is None:
+        return None
+    try:
+        found: int = model.KINDS["int"].parse(value, schema.COUNT)
+    except ValueError as error:
+        report((*here, "count"), str(error))
+        return None
+    return found
+
+
+def _check_empty(below: Any, layer: Mapping[str, Any], where: Path, report: Report) -> None:
+    """An option left empty is a way to undo, and a mistake where there is nothing to undo."""
+    for name, value in layer.items():
+        under = below.get(name) if isinstance(below, Mapping) else None
+        if value is None and under is None:
+            report((*where, name), "is empty, and nothing else sets it; write a value, or delete the line")
+        elif isinstance(value, Mapping):
+            _check_empty(under, value, (*where, name), report)
+
+
+def _merge(below: Any, above: Any) -> Any:
+    if not isinstance(below, Mapping) or not isinstance(above, Mapping):
+        return above
+    return {**below, **{name: _merge(below.get(name), value) for name, value in above.items()}}
+
+
+def _without_empty(value: Any) -> Any:
+    if not isinstance(value, Mapping):
+        return value
+    return {name: _without_empty(item) for name, item in value.items() if item is not None}
+
+
+def _depth(body: Any, path: Path) -> int:
+    """How many parts of a path are there."""
+    for index, part in enumerate(path):
+        if not isinstance(body, Mapping) or part not in body:
+            return index
+        body = body[part]
+    return len(path)
+
+
+def _having(name: str, options: Mapping[str, Any]) -> Iterator[Path]:
+    if name in options:
+        yield (name,)
+    network = options.get("network")
+    for interface, body in network.items() if isinstance(network, Mapping) else ():
+        if isinstance(body, Mapping) and name in body:
+            yield ("network", interface, name)
+
+
+def _check_alone(container: Container, report: Report) -> None:
+    for path, listed in _listed(container.options):
+        for text in listed:
+            if isinstance(text, str) and "-" in text and not model.is_deferred(text):
+                report(container.source(path), f"{text!r} is a range; write one address, or count: beside network:")
+
+
+def _addresses(container: Container, count: int, report: Report) -> dict[Path, list[Any]]:
+    """For each interface with addresses, what each of the counted containers gets."""
+    result: dict[Path, list[Any]] = {}
+    for path, listed in _listed(container.options) if count else ():
+        where = container.source(path)
+        given: list[list[Any]] = [[] for _ in range(count)]
+        for text in listed:
+            if model.is_deferred(text) and count > 1:
+                report(where, f"an expression gives all {count} containers the same address; write a range")
+            elif isinstance(text, str) and not model.is_deferred(text):
+                try:
+                    found = ranges.parse(text)
+                except ValueError as error:
+                    report(where, str(error))
+                    continue
+                if len(found) != count:
+                    many = f"{text} is {len(found)} address{'es' if len(found) > 1 else ''} for {count} containers"
+                    report(where, f"{many}; write {count}, such as {ranges.suggest(found.first, count)}")
+                for index in range(min(count, len(found))):
+                    given[index].append(found[index])
+            else:
+                for got in given:
+                    got.append(text)
+        result[path] = given
+    return result
+
+
+def _listed(options: Mapping[str, Any]) -> Iterator[tuple[Path, list[Any]]]:
+    network = options.get("network")
+    for interface, body in network.items() if isinstance(network, Mapping) else ():
+        ip = body.get("ip") if isinstance(body, Mapping) else None
+        if ip is not None:
+            yield ("network", interface, "ip"), ip if isinstance(ip, list) else [ip]
+
+
+def _give(options: Mapping[str, Any], values: Mapping[Path, Any]) -> dict[str, Any]:
+    """A copy with other values at some paths below ``network``."""
+    result = dict(options)
+    if values:
+        result["network"] = dict(result["network"])
+    for (_, interface, name), value in values.items():
+        result["network"][interface] = {**result["network"][interface], name: value}
+    return result

@@ -1,0 +1,129 @@
+# Copyright: (c) 2026, Carve contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A fleet as Ansible's inventory: nodes with their desired state, containers with the way to reach them, groups."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ..module_utils import model
+from .expand import Container
+from .lines import Vaulted
+from .manifest import Fleet
+
+# The node's own, of which a container has others: how it is reached, and where its Python is.
+_NOT_PASSED_ON = ("ansible_connection", "ansible_python_interpreter")
+
+
+class TwoFleets(Exception):
+    """A host is in two manifests that are read together."""
+
+
+def populate(inventory: Any, fleet: Fleet) -> None:
+    """Add a fleet's hosts and groups to an ``InventoryData``."""
+    _refuse_second(inventory, fleet)
+    for group in ("carve_nodes", "carve_containers"):
+        inventory.add_group(group)
+    shared = {
+        "fleet": fleet.name,
+        "allow": list(fleet.policy.get("allow") or ()),
+        "prune": fleet.policy.get("prune", True),
+    }
+    secrets: list[Any] = []
+    shared |= {"networks": _revealed(fleet.networks, secrets), "templates": _revealed(fleet.templates, secrets)}
+    by_node: dict[str, list[Container]] = {name: [] for name in fleet.nodes}
+    for container in fleet.containers:
+        by_node[container.node or ""].append(container)
+    for name, body in fleet.nodes.items():
+        own = list(secrets)
+        containers = {c.name: _revealed({**c.options, "id": fleet.slots[c.name]}, own) for c in by_node[name]}
+        labels = body.get("labels") or {}
+        variables = _revealed({key: value for key, value in body.items() if key.startswith("ansible_")}, [])
+        desired = {**shared, "containers": containers, "secrets": own}
+        _add(inventory, name, {**variables, "carve_desired": desired, "carve_labels": _texts(labels)})
+        inventory.add_group(_group("on", name))
+        for group in ("carve_nodes", *_label_groups(labels)):
+            inventory.add_child(inventory.add_group(group), name)
+        for container in by_node[name]:
+            # A container that should be absent is no host; the node still hears of it.
+            if container.options.get("state") != "absent":
+                _add(inventory, container.name, _reach(container, name, variables))
+                for group in _groups(container):
+                    inventory.add_child(inventory.add_group(group), container.name)
+
+
+def _reach(container: Container, node: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+    """A container's variables: those of its node, which its connection goes through, and who it is there."""
+    passed_on = {name: value for name, value in variables.items() if name not in _NOT_PASSED_ON}
+    return {
+        "ansible_host": node,
+        **passed_on,
+        "ansible_connection": "carve.vps.attach",
+        "carve_node": node,
+        "carve_container": container.name,
+        "carve_node_connection": variables.get("ansible_connection", "ssh"),
+        "carve_labels": _texts(container.labels),
+    }
+
+
+def _refuse_second(inventory: Any, fleet: Fleet) -> None:
+    for name in (*fleet.nodes, *(container.name for container in fleet.containers)):
+        host = inventory.hosts.get(name)
+        known = host.vars if host is not None else {}
+        if "carve_desired" in known or "carve_container" in known:
+            raise TwoFleets(f"the host {name!r} is in another manifest already; give one manifest at a time with -i")
+
+
+def _add(inventory: Any, name: str, variables: Mapping[str, Any]) -> None:
+    inventory.add_host(name)
+    host = inventory.hosts[name]
+    for key, value in variables.items():
+        # Past the inventory's own set_variable, which would tag every single value anew. Expressions bear their trust
+        # already, and nothing else needs any.
+        host.set_variable(key, value)
+
+
+def _groups(container: Container) -> Iterator[str]:
+    yield "carve_containers"
+    yield _group("on", container.node or "")
+    template = container.options.get("template")
+    if isinstance(template, str) and not model.is_deferred(template):
+        yield _group("template", template)
+    if container.flavor is not None:
+        yield _group("flavor", container.flavor)
+    network = container.options.get("network")
+    for interface in network.values() if isinstance(network, Mapping) else ():
+        on = interface.get("on") if isinstance(interface, Mapping) else None
+        if isinstance(on, str) and not model.is_deferred(on):
+            yield _group("network", on)
+    yield from _label_groups(container.labels)
+
+
+def _label_groups(labels: Mapping[str, Any]) -> Iterator[str]:
+    for key, value in _texts(labels).items():
+        yield _group("label", key, value)
+
+
+def _texts(labels: Mapping[str, Any]) -> dict[str, str]:
+    return {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in labels.items()}
+
+
+def _group(*parts: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_]", "_", "_".join(parts))
+
+
+def _revealed(value: Any, secrets: list[Any]) -> Any:
+    """A copy with the vaulted values themselves in the place of their stand-ins; ``secrets`` collects them."""
+    if isinstance(value, Vaulted):
+        if not any(value.encrypted is secret for secret in secrets):
+            secrets.append(value.encrypted)
+        return value.encrypted
+    if isinstance(value, Mapping):
+        return {key: _revealed(item, secrets) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_revealed(item, secrets) for item in value]
+    return value

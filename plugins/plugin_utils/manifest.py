@@ -1,0 +1,118 @@
+# Copyright: (c) 2026, Carve contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A manifest, from its text to what each node should be.
+
+``read`` says everything that is wrong at once, each on its line; there is no such thing as half a fleet.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..module_utils import slots
+from ..module_utils.model import Problem
+from . import expand, lines, meaning, structure
+from .expand import Container, section
+from .lines import Document, Finding, Path
+
+_LONGEST = 300
+
+
+class ManifestError(Exception):
+    """Everything that is wrong with a manifest, one line each."""
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """What a good manifest says. Values are as written: expressions and vaulted values are filled in by the task."""
+
+    name: str
+    policy: Mapping[str, Any]
+    nodes: Mapping[str, Mapping[str, Any]]
+    templates: Mapping[str, Any]
+    networks: Mapping[str, Any]
+    containers: list[Container]
+    # Each container's range of user ids (``module_utils.slots``).
+    slots: Mapping[str, int]
+    warnings: list[str] = field(default_factory=list)
+
+
+def read(text: str, shown: str, remember_as: str | None = None) -> Fleet:
+    """The fleet that a manifest's text declares.
+
+    ``shown`` is the file's name in messages, ``remember_as`` the name under which a good one is remembered, if it may
+    be. Raises ``ManifestError``.
+    """
+    document = lines.parse(text)
+    findings = list(document.findings)
+    warnings: list[Finding] = []
+    containers: list[Container] = []
+    if not isinstance(document.value, Mapping):
+        if not findings:
+            findings.append(_not_a_map(document))
+    else:
+        containers = _check(document, text, remember_as, findings, warnings)
+    if findings:
+        raise ManifestError("\n".join(_sorted(findings, shown)))
+    manifest = document.value
+    pinned = {c.name: c.options["id"] for c in containers if isinstance(c.options.get("id"), int)}
+    return Fleet(
+        name=manifest["fleet"],
+        policy=section(manifest, "policy"),
+        nodes={name: body or {} for name, body in section(manifest, "nodes").items()},
+        templates=section(manifest, "templates"),
+        networks=section(manifest, "networks"),
+        containers=containers,
+        slots=slots.assign(manifest["fleet"], [c.name for c in containers], pinned),
+        warnings=_sorted(warnings, shown),
+    )
+
+
+def _check(
+    document: Document, text: str, remember_as: str | None, findings: list[Finding], warnings: list[Finding]
+) -> list[Container]:
+    meant: list[Problem] = []
+
+    def report(path: Path, message: str) -> None:
+        meant.append(Problem(path, message))
+
+    def warn(path: Path, message: str) -> None:
+        warnings.append(Finding(document.line(path), path, message))
+
+    shape = structure.check(document.value, text, remember_as)
+    containers = expand.containers(document.value, report)
+    meaning.check(document.value, containers, report, warn)
+    # Where both have something to say, the second knows better what to write.
+    told = {problem.path for problem in meant}
+    shape = [p for p in shape if p.path not in told and not (p.path[-1:] and p.path[-1].isdigit() and p.path[:-1] in told)]
+    findings += [Finding(document.line(path), path, message) for path, message in [*shape, *meant]]
+    return containers
+
+
+def _not_a_map(document: Document) -> Finding:
+    wanted = "write plugin: carve.vps.fleet, version: 1, fleet:, nodes: and containers:"
+    if document.value is None:
+        return Finding(1, (), f"holds nothing; {wanted}")
+    what = "a list" if isinstance(document.value, list) else "a single value"
+    return Finding(document.root.start_mark.line + 1 if document.root else 1, (), f"is {what}, not a map; {wanted}")
+
+
+def _sorted(findings: list[Finding], shown: str) -> list[str]:
+    unique = dict.fromkeys(sorted(findings, key=lambda finding: finding.line))
+    return list(dict.fromkeys(_format(finding, shown) for finding in unique))
+
+
+def _format(finding: Finding, shown: str) -> str:
+    path = ".".join(part if re.fullmatch(r"[\w-]+", part) else json.dumps(part) for part in finding.path)
+    message = re.sub(r"[\x00-\x1f\x7f]", lambda control: repr(control[0])[1:-1], finding.message)
+    if len(message) > _LONGEST:
+        # The remedy stands at the end.
+        message = f"{message[: _LONGEST // 2]}...{message[-_LONGEST // 2 :]}"
+    line = f"{shown}:{finding.line}: {path}: {message}" if path else f"{shown}:{finding.line}: {message}"
+    return line.encode(errors="backslashreplace").decode()

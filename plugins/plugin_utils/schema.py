@@ -1,0 +1,252 @@
+# Copyright: (c) 2026, Carve contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The JSON Schema of a manifest, made from the field table.
+
+Editors complete and check by it (``docs/fleet.schema.json`` is its text), and ``structure`` validates by it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from ..module_utils import model
+from ..module_utils.model import Field
+
+Schema = dict[str, Any]
+
+PLUGIN = "carve.vps.fleet"
+VERSION = 1
+# The same rule as ``units.parse_label``, in the regular expressions that editors know too.
+LABEL = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
+INTERFACE = "^[a-z][a-z0-9]{0,7}$"
+TAG = "^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$"
+
+# What only a manifest says of a container, since it decides where and as what a container appears in the inventory.
+PLACEMENT: tuple[Field, ...] = (
+    Field("flavor", "label", "", "live", "The flavor that sets what the container does not set itself.",
+          example="small"),
+    Field("node", "label", "", "live", "The node that the container runs on; needed where the manifest has several.",
+          example="node1"),
+)  # fmt: skip
+COUNT = Field("count", "int", "", "live", "Makes this many containers, named C(NAME-1) and so on.", minimum=0,
+              maximum=32752, example=2)  # fmt: skip
+CAPACITY: tuple[Field, ...] = (
+    Field("ram", "size", "", "live", "Memory that may be promised to containers.", minimum=4 << 20, example="64G"),
+    Field("cpus", "cpus", "", "live", "Processors that may be promised to containers.", example=16),
+)
+
+# What text of a kind looks like, roughly: for editors. ``units`` has the last word, and the better one.
+_PATTERNS = {
+    "size": r"^\s*\d+(\.\d+)?\s*[KMGTPkmgtp]?([iI]?[bB])?\s*$",
+    "cpus": r"^\s*\d*\.?\d+\s*$",
+    "cpu_set": r"^[\d\s,-]+$",
+    "label": LABEL,
+    "mac": "^[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}$",
+}
+_EXPRESSION = {"$ref": "#/$defs/expression"}
+# Needed while the manifest is read, when there are no variables yet.
+_STATIC = ("id", "flavor", "node", "count")
+
+
+def render() -> str:
+    """The text of ``docs/fleet.schema.json``."""
+    return json.dumps(manifest_schema(), indent=2) + "\n"
+
+
+def manifest_schema() -> Schema:
+    """The schema, draft 2020-12."""
+    options = (*PLACEMENT, *model.CONTAINER)
+    flavor = tuple(field for field in model.CONTAINER if field.resource)
+    default = tuple(field for field in options if field.name != "id")
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Carve fleet",
+        "description": "Nodes and the system containers that run on them.",
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["plugin", "version", "fleet", "nodes"],
+        "properties": {
+            "plugin": {"const": PLUGIN, "description": "Tells Ansible that this is a fleet."},
+            "version": {"const": VERSION, "description": "The version of this format."},
+            "fleet": {
+                **_text(LABEL),
+                "description": "The fleet's name, the mark that its containers bear.",
+                "examples": ["acme"],
+            },
+            "policy": _policy(),
+            "defaults": {
+                **_object(default, empty=False),
+                "description": "Options of every container that neither its flavor nor the container itself sets.",
+                "examples": [{"template": "debian-13", "flavor": "small"}],
+            },
+            "flavors": _named(
+                _object(flavor, empty=False),
+                "The portfolio: named sets of resources.",
+                {"small": {"cpus": 1, "ram": "512M"}},
+            ),
+            "templates": _named(
+                _object(model.TEMPLATE, empty=False),
+                "Root filesystems that containers are cloned from.",
+                {"debian-13": {"build": {"suite": "trixie"}}},
+            ),
+            "networks": _named(
+                _object(model.NETWORK, empty=False),
+                "Networks that containers have interfaces on.",
+                {"public": {"mode": "routed", "subnet": "203.0.113.0/24"}},
+            ),
+            "nodes": {
+                **_named(_node(), "Hosts that run containers.", {"node1": {"ansible_host": "192.0.2.11"}}, ["null"]),
+                "minProperties": 1,
+            },
+            "containers": _named(
+                _object(options, empty=True, more={"count": _option(COUNT)}),
+                "The containers.",
+                {"web": {"count": 2, "template": "web"}},
+                ["null"],
+            ),
+        },
+        "$defs": {
+            "expression": {"type": "string", "pattern": r"\{[{%]", "description": "A Jinja expression."},
+        },
+    }
+
+
+def _policy() -> Schema:
+    flag: Schema = {"type": "boolean", "default": True}
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "description": "What runs may do by themselves.",
+        "examples": [{"allow": ["restart"]}],
+        "properties": {
+            "allow": {
+                "type": "array",
+                "items": {"enum": list(model.ALLOWABLE)},
+                "uniqueItems": True,
+                "description": "What may be carried out beside creating and changing live.",
+                "examples": [["restart"]],
+            },
+            "overcommit": {
+                **flag,
+                "description": "Whether containers of a node may be promised more than its capacity; "
+                "true only warns of it.",
+            },
+            "prune": {
+                **flag,
+                "description": "Whether containers of this fleet that are no longer declared are to be destroyed.",
+            },
+        },
+    }
+
+
+def _node() -> Schema:
+    capacity = _object(CAPACITY, empty=False, expressions=False)
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "description": "A node, with any Ansible connection variable.",
+        "examples": [{"ansible_host": "192.0.2.11"}],
+        "properties": {
+            "labels": _labels(),
+            "capacity": {
+                **capacity,
+                "description": "What the node has to give.",
+                "examples": [{"ram": "64G"}],
+            },
+        },
+        "patternProperties": {"^ansible_": {"description": "An Ansible variable of the node."}},
+    }
+
+
+def _labels() -> Schema:
+    return {
+        "type": "object",
+        "description": "Labels; each makes a group label_KEY_VALUE in the inventory.",
+        "examples": [{"zone": "a"}],
+        "patternProperties": {
+            TAG: {
+                "type": ["string", "integer", "boolean"],
+                "pattern": TAG,
+                "description": "A label's value.",
+                "examples": ["a"],
+            }
+        },
+        "additionalProperties": False,
+    }
+
+
+def _named(body: Schema, description: str, example: Schema, more: list[str] | None = None) -> Schema:
+    """A keyed map, whose keys are DNS labels."""
+    body = {**body, "type": ["object", *more]} if more else body
+    return {
+        "type": ["object", "null"],
+        "description": description,
+        "examples": [example],
+        "patternProperties": {LABEL: body},
+        "additionalProperties": False,
+    }
+
+
+def _object(
+    rows: tuple[Field, ...], *, empty: bool, expressions: bool = True, more: dict[str, Schema] | None = None
+) -> Schema:
+    """A map of options. ``empty`` says whether an option may be left empty, to undo what defaults and flavor say."""
+    properties = {row.name: _option(row, empty=empty, expressions=expressions) for row in rows} | (more or {})
+    if any(row is PLACEMENT[0] for row in rows):
+        properties["labels"] = _labels()
+    result: Schema = {"type": "object", "additionalProperties": False, "properties": properties}
+    if required := [row.name for row in rows if row.required]:
+        result["required"] = required
+    return result
+
+
+def _option(row: Field, *, empty: bool = False, expressions: bool = True) -> Schema:
+    result: Schema = {"description": plain(row.description)}
+    if row.default is not None:
+        result["default"] = row.default
+    if row.example is not None:
+        result["examples"] = [row.example]
+    elif row.choices:
+        result["examples"] = [row.choices[0]]
+    written = _kind(row, empty=empty)
+    branches: list[Schema] = list(written.get("anyOf", [written]))
+    if expressions and row.name not in _STATIC and {"type": "string"} not in branches:
+        branches.append(_EXPRESSION)
+    if empty:
+        branches.append({"type": "null"})
+    return {**result, **branches[0]} if len(branches) == 1 else {**result, "anyOf": branches}
+
+
+def _kind(row: Field, *, empty: bool) -> Schema:
+    """What a value of the row's kind looks like when it is written out."""
+    if row.kind == "build":
+        return _object(model.BUILD, empty=False)
+    if row.kind == "interfaces":
+        # What one must have is known only once defaults are merged in.
+        interface = {**_object(model.INTERFACE, empty=empty), "type": ["object", "null"] if empty else "object"}
+        interface.pop("required")
+        return {"type": "object", "patternProperties": {INTERFACE: interface}, "additionalProperties": False}
+    result = dict(model.KINDS[row.kind].schema)
+    if row.kind == "hosts":
+        result["additionalProperties"] = {"type": ["string", "null"] if empty else "string", "examples": ["10.20.0.5"]}
+    if row.choices:
+        result = {"enum": list(row.choices)}
+    if row.kind in _PATTERNS:
+        result["pattern"] = _PATTERNS[row.kind]
+    if row.kind == "int":
+        limits = {"minimum": row.minimum, "maximum": row.maximum}
+        result |= {key: limit for key, limit in limits.items() if limit is not None}
+    return result
+
+
+def _text(pattern: str) -> Schema:
+    return {"type": "string", "pattern": pattern}
+
+
+def plain(description: str) -> str:
+    """A description without Ansible's markup, such as ``O(ram)`` and ``C(0)``."""
+    return re.sub(r"\b[A-Z]\(([^()]*)\)", r"\1", description)

@@ -1,0 +1,182 @@
+# Copyright: (c) 2026, Carve contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Is a manifest shaped as its JSON Schema says? What jsonschema finds, in words that say what to write instead."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from ..module_utils import model, units
+from ..module_utils.model import Problem
+from . import known_good, schema
+
+if TYPE_CHECKING:
+    from jsonschema import ValidationError
+
+_KINDS: dict[type, str] = {dict: "a map", list: "a list", str: "text", bool: "true or false", int: "a number",
+                           float: "a number", type(None): "empty"}  # fmt: skip
+_WANTED = {"object": "a map", "array": "a list", "string": "text", "boolean": "true or false",
+           "integer": "a whole number", "number": "a number"}  # fmt: skip
+
+
+class Unavailable(Exception):
+    """The library that validates is not installed."""
+
+
+def check(value: Any, text: str, file: str | None) -> list[Problem]:
+    """Everything about a manifest's shape that is wrong. ``text`` is the one that ``value`` was read from.
+
+    Shape follows from the text and the schema alone, so that a file found good is not gone through again until one of
+    the two changes; loading jsonschema and running it takes longer than all else here. ``file`` is ``None`` for a text
+    that must leave no trace.
+    """
+    rules = schema.manifest_schema()
+    digest = hashlib.sha256(f"{json.dumps(rules)}\0{text}".encode(errors="surrogatepass")).hexdigest()
+    if file is not None and known_good.has(file, digest):
+        return []
+    problems = list(dict.fromkeys(_validate(value, rules)))
+    if file is not None and not problems:
+        known_good.add(file, digest)
+    return problems
+
+
+def _validate(value: Any, rules: schema.Schema) -> Iterator[Problem]:
+    try:
+        from jsonschema import Draft202012Validator  # noqa: PLC0415  (slow to load, and seldom needed)
+    except ImportError as error:
+        raise Unavailable("the Python package jsonschema is missing; install it with: pip install jsonschema") from error
+    for error in Draft202012Validator(rules).iter_errors(value):
+        yield from _reword(error, error.schema)
+
+
+def _reword(error: ValidationError, outer: schema.Schema) -> Iterator[Problem]:
+    """``outer`` is the innermost schema around that describes and exemplifies what is wanted."""
+    path = tuple(str(part) for part in error.absolute_path)
+    value, rule = error.instance, error.validator_value
+    outer = error.schema if "examples" in error.schema else outer
+    if error.validator == "anyOf":
+        yield from _closest(error, path, outer)
+    elif error.validator == "additionalProperties":
+        yield from (Problem((*path, name), _unknown(name, error.schema)) for name in _extra(value, error.schema))
+    elif error.validator == "required":
+        for name in rule:
+            if name not in value:
+                example = error.schema["properties"][name]
+                yield Problem((*path, name), f"is missing; write {name}: {_example(example)}")
+    elif error.validator == "const":
+        yield Problem(path, f"is {_shown(value)}, which this version of Carve cannot read; write {rule}")
+    elif error.validator == "enum":
+        yield Problem(path, f"{_shown(value)} is not known here; write one of {', '.join(rule)}")
+    elif error.validator == "uniqueItems":
+        yield Problem(path, "lists something twice; write each once")
+    elif error.validator == "minProperties":
+        yield Problem(path, f"is empty; write at least one, such as {_flow(outer['examples'][0])}")
+    else:
+        yield Problem(path, f"{_is(value, error)}; write {_wanted(outer)}")
+
+
+def _closest(error: ValidationError, path: tuple[str, ...], outer: schema.Schema) -> Iterator[Problem]:
+    """Of the alternatives of an ``anyOf``, speak of the one that was meant: the first whose type fits."""
+    branches: dict[Any, list[ValidationError]] = {}
+    for cause in error.context or ():
+        branches.setdefault(cause.schema_path[0], []).append(cause)
+    for causes in branches.values():
+        if not any(cause.validator in ("type", "enum") and not cause.path for cause in causes):
+            for cause in causes:
+                yield from _reword(cause, outer)
+            return
+    choices = [branch["enum"] for branch in error.validator_value if "enum" in branch]
+    if choices and isinstance(error.instance, str):
+        yield Problem(path, f"{_shown(error.instance)} is not known here; write one of {', '.join(choices[0])}")
+    else:
+        yield Problem(path, f"{_is(error.instance, error)}; write {_wanted(outer)}")
+
+
+def _extra(value: dict[str, Any], rules: schema.Schema) -> list[str]:
+    patterns = rules.get("patternProperties", {})
+    return [
+        name
+        for name in value
+        if name not in rules.get("properties", {}) and not any(re.search(pattern, name) for pattern in patterns)
+    ]
+
+
+def _unknown(name: str, rules: schema.Schema) -> str:
+    patterns = rules.get("patternProperties", {})
+    if schema.LABEL in patterns:
+        try:
+            units.parse_label(name)
+        except ValueError as error:
+            return str(error)
+    if schema.INTERFACE in patterns:
+        return f"{name!r} cannot be an interface's name; write one such as eth0"
+    if schema.TAG in patterns:
+        return f"{name!r} cannot be a label's name; write letters, digits, dots, dashes and underscores"
+    return f"unknown option; {model.nearest(name, [*rules['properties'], *(['ansible_host'] if patterns else [])])}"
+
+
+def _is(value: Any, error: ValidationError) -> str:
+    """What was written, and if it is of the right type after all, what about it is wrong."""
+    if value is None:
+        return "is empty"
+    if model.is_deferred(value) and isinstance(value, str):
+        return "is an expression, but is needed before there are any variables"
+    if error.validator in ("minimum", "maximum"):
+        return f"{_shown(value)} is out of range"
+    if error.validator == "pattern":
+        return f"{_shown(value)} does not fit"
+    return f"{_shown(value)} is {_KINDS.get(type(value), 'text')}"
+
+
+def _wanted(rules: schema.Schema) -> str:
+    types = _types(rules)
+    names = list(dict.fromkeys(_WANTED[name] for name in types if name in _WANTED))
+    if "a number" in names or "a whole number" in names or not names:
+        names = [name for name in names if name != "text"]
+    wanted = " or ".join(names) or "a value"
+    if "minimum" in rules and "maximum" in rules:
+        wanted += f" from {rules['minimum']} to {rules['maximum']}"
+    if "examples" not in rules and "default" not in rules:
+        return wanted
+    return f"{wanted} such as {_example(rules)}" if wanted != "true or false" else wanted
+
+
+def _types(rules: schema.Schema) -> list[str]:
+    """The types of what is written out; expressions are not what somebody who wrote something else wants."""
+    found = rules.get("type", [])
+    result = [found] if isinstance(found, str) else list(found)
+    for branch in rules.get("anyOf", ()):
+        result += _types(branch)
+    return result
+
+
+def _example(rules: schema.Schema) -> str:
+    if "const" in rules:
+        return str(rules["const"])
+    examples = rules.get("examples") or [rules["default"]] if "examples" in rules or "default" in rules else ["..."]
+    return _flow(examples[0])
+
+
+def _flow(value: Any) -> str:
+    """A value as YAML's flow style writes it."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_flow(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_flow(item) for item in value) + "]"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    text = str(value)
+    return f'"{text}"' if isinstance(value, str) and re.search(r": |^[\d:]+$|::|[{}\[\],#]", text) else text
+
+
+def _shown(value: Any) -> str:
+    text = _flow(value) if isinstance(value, (dict, list)) else repr(value)
+    if isinstance(value, bool):
+        text = "true" if value else "false"
+    return text if len(text) <= 60 else f"{text[:57]}..."
