@@ -189,9 +189,8 @@ def _finish(rootfs: str) -> None:
 
 
 def _run(command: list[str]) -> None:
-    environment = {
-        "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/root", "DEBIAN_FRONTEND": "noninteractive",
-    }  # fmt: skip
+    environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/root"}
+    environment["DEBIAN_FRONTEND"] = "noninteractive"
     for name in ("http_proxy", "https_proxy", "no_proxy"):
         if name in os.environ:
             environment[name] = os.environ[name]

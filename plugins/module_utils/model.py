@@ -322,4 +322,4 @@ def nearest(name: str, known: list[str]) -> str:
     import difflib  # here, for only mistakes pay for it
 
     close = difflib.get_close_matches(name, known, 1)
-    return f"did you mean {close[0]}?" if close else f"write one of {', '.join(sorted(known))}"
+    return f"did you mean {close[0]}?" if close else f"write {'one of ' if len(known) > 1 else ''}{', '.join(sorted(known))}"

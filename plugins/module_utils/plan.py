@@ -19,6 +19,7 @@ from . import model, slots
 from .definitions import Template
 from .desired import Desired
 from .plan_networks import network_steps
+from .plan_templates import builds_for
 from .steps import PHASES, Change, ContainerSeen, NodeSeen, Plan, Step
 
 # Options that say nothing about how a container is, only what may be done with it and what was done.
@@ -44,7 +45,7 @@ def make(desired: Desired, node: NodeSeen) -> Plan:
                 if seen.fleet == desired.fleet and name not in desired.containers
             ]
     steps += network_steps(desired, node, steps, notes)
-    steps += _template_steps(desired, node, steps)
+    steps += builds_for(desired, node, steps)
     steps.sort(key=lambda step: (PHASES.index(step.phase), step.order, step.kind, step.name))
     unmanaged = tuple(sorted(name for name, seen in node.containers.items() if seen.fleet != desired.fleet))
     return Plan(tuple(steps), tuple(notes), tuple(errors), unmanaged)
@@ -307,25 +308,3 @@ def _order(flat: Iterable[str]) -> list[str]:
         return (ranks[parts[0]], parts[1], inner[parts[2]]) if len(parts) == 3 else (ranks.get(path, 999), path, 0)
 
     return sorted(set(flat), key=key)
-
-
-def _template_steps(desired: Desired, node: NodeSeen, steps: list[Step]) -> list[Step]:
-    """Builds of the versions that containers about to be made need and the node has not."""
-    needed: list[Template] = []
-    for step in steps:
-        if step.action in ("create", "rebuild") and not step.held and step.kind == "container":
-            _need(desired.templates[step.target["template"]], desired, node, needed)
-    return [
-        Step("template", template.name, "build", "template", "create", "needed by a new root filesystem",
-             changes=(Change("version", None, template.digest),),
-             target={"digest": template.digest, "definition": dict(template.definition)}, order=rank)
-        for rank, template in enumerate(needed)
-    ]
-
-
-def _need(template: Template, desired: Desired, node: NodeSeen, needed: list[Template]) -> None:
-    if template in needed or template.digest in node.templates.get(template.name, ()):
-        return
-    if template.parent:
-        _need(desired.templates[template.parent], desired, node, needed)
-    needed.append(template)

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from . import desired as desired_state
@@ -22,10 +23,19 @@ from .desired import Desired
 from .hands import Hands
 from .host import Host, apparmor_enabled
 from .observe import Observation, observe
-from .steps import Plan
+from .steps import NodeSeen, Plan
 
 
-def run(params: Mapping[str, Any], check: bool, host: Host | None = None, watch: Watch | None = None) -> dict[str, Any]:
+Planner = Callable[[Desired, NodeSeen], Plan]
+
+
+def run(
+    params: Mapping[str, Any],
+    check: bool,
+    planner: Planner = plan.make,
+    host: Host | None = None,
+    watch: Watch | None = None,
+) -> dict[str, Any]:
     """Reconcile a node with a module's options; the module's result. ``failed`` is set, never raised."""
     desired, problems = desired_state.build(params)
     if problems:
@@ -33,37 +43,56 @@ def run(params: Mapping[str, Any], check: bool, host: Host | None = None, watch:
     host = host or Host(apparmor=apparmor_enabled())
     if not check:
         host.paths.make()
-    who = {"fleet": desired.fleet, "for": params.get("who") or "an unnamed controller"}
+    job = Job(desired, host, check, planner, params.get("expect"), watch)
     try:
-        with lock.held(host.paths, not check, who, float(params.get("lock_timeout") or 0)):
-            return _locked(desired, host, check, params.get("expect"), watch)
+        with lock.held(host.paths, not check, _who(desired), float(params.get("lock_timeout") or 0)):
+            return _locked(job)
     except lock.Busy as error:
         return _failure([str(error)])
 
 
-def _locked(desired: Desired, host: Host, check: bool, expect: str | None, watch: Watch | None) -> dict[str, Any]:
+def _who(desired: Desired) -> dict[str, str]:
+    """What the lock tells others about this run."""
+    user = os.environ.get("SUDO_USER") or os.environ.get("USER") or "root"
+    return {"fleet": desired.fleet, "user": user, "from": os.environ.get("SSH_CLIENT", "this node").split(" ")[0]}
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one run is to do."""
+
+    desired: Desired
+    host: Host
+    check: bool
+    planner: Planner
+    expect: str | None
+    watch: Watch | None
+
+
+def _locked(job: Job) -> dict[str, Any]:
+    desired, host = job.desired, job.host
     clock = _Clock()
-    if not check:
+    if not job.check:
         _clear_staging(host)
     seen = observe(host)
     clock.mark("observe")
-    made = plan.make(desired, seen.node)
+    made = job.planner(desired, seen.node)
     clock.mark("plan")
     account = Account(made)
     errors = list(made.errors)
-    if expect and expect != made.fingerprint():
+    if job.expect and job.expect != made.fingerprint():
         errors.append("this node or its declaration has changed since the plan was made; make a new plan")
     if errors:
         return report(desired, made, account, errors, clock.times, seen, carried_out=False)
-    if check:
+    if job.check:
         return report(desired, made, account, made.refusals, clock.times, seen, carried_out=False)
     if made.doable:
-        account.carry_out(Hands(host, desired, seen.boxes), watch)
+        account.carry_out(Hands(host, desired, seen.boxes), job.watch)
         clock.mark("apply")
         errors += account.errors + made.refusals
         seen = observe(host)
         if not account.errors:
-            errors += _residue(plan.make(desired, seen.node))
+            errors += _residue(job.planner(desired, seen.node))
         clock.mark("verify")
     else:
         errors += made.refusals
@@ -110,11 +139,23 @@ def report(
             for name, found in sorted(seen.node.containers.items())
             if found.fleet == desired.fleet
         },
+        "diff": _diff(made),
         "timings": {key: round(value, 4) for key, value in times.items()},
     }
     if errors:
         result.update(_failure(errors))
     return result
+
+
+def _diff(made: Plan) -> dict[str, str]:
+    """The plan as Ansible's own --diff shows changes: the options before and after, a line each."""
+    sides: dict[str, list[str]] = {"before": [], "after": []}
+    for step in made.doable:
+        for change in (change.public() for change in step.changes):
+            for side, lines in sides.items():
+                if change[side] is not None:
+                    lines.append(f"{step.kind}.{step.name}.{change['field']}: {change[side]}\n")
+    return {side: "".join(lines) for side, lines in sides.items()}
 
 
 def _failure(errors: list[str]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import hashlib
 import os
 import subprocess
 
-from . import files
+from . import boot, files, hook
 from .paths import LIBRARY
 
 # Everything that hook.py and boot.py import (a test holds the list to that).
@@ -54,6 +54,7 @@ TimeoutStopSec=900
 [Install]
 WantedBy=multi-user.target
 """
+_PROGRAMS = tuple(module.__name__.rpartition(".")[2] for module in (boot, hook))
 _SYSTEMD = "/etc/systemd/system"
 
 
@@ -88,8 +89,8 @@ def install(library: str = LIBRARY, systemd: str = _SYSTEMD) -> None:
     for name, data in _content().items():
         os.makedirs(os.path.dirname(f"{place}/{name}"), mode=0o755, exist_ok=True)
         files.write(f"{place}/{name}", data.decode())
-    for module in ("hook", "boot"):
-        files.write(f"{library}/{module}", _PROGRAM.format(library=library, module=module), mode=0o755)
+    for program in _PROGRAMS:
+        files.write(f"{library}/{program}", _PROGRAM.format(library=library, module=program), mode=0o755)
     _install_unit(library, systemd)
     temporary = f"{library}/.current"
     with contextlib.suppress(FileNotFoundError):

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import struct
@@ -58,7 +59,7 @@ def write_config(host: Host, box: Box, directory: str | None = None) -> None:
 
 
 def strange_lines(host: Host, box: Box) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
-    """How the file differs from what Carve would write: lines only it has, lines it lacks; ``None`` when it does not."""
+    """How the file differs from what Carve would write: the lines only it has, and those it lacks; or ``None``."""
     text, expected = files.read(config_path(box)), render(host, box)
     if text == expected:
         return None
@@ -111,13 +112,14 @@ def start(host: Host, box: Box) -> int:
     """Start a container and return its init's process id. Raises ``EngineError``."""
     host.cgroup.remove_leftovers(box.name)
     log = f"{host.paths.run}/{box.name}.log"
-    files_to_reset = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    os.close(files_to_reset)
-    command = ["lxc-start", "-P", host.paths.containers, "-n", box.name, "-d", "-o", log, "-l", "DEBUG"]
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(log)
+    command = ["lxc-start", "-P", host.paths.containers, "-n", box.name, "-d", "-o", log, "-l", "INFO"]
     result = _run(command)
     pid = init_pid(host, box.name) if result.returncode == 0 else None
     if pid is None:
-        raise EngineError(f"{box.name} does not start: {_why(log) or result.stderr.strip() or 'its init ended at once'}")
+        why = _why(log) or result.stderr.strip() or "its init ended at once"
+        raise EngineError(f"{box.name} does not start: {why}")
     return pid
 
 

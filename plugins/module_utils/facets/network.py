@@ -74,11 +74,8 @@ def _boot_lines(box: Box, interface: str, options: Mapping[str, Any]) -> list[tu
         lines.append(("link", options["bridge"]))
     if "mtu" in options:
         lines.append(("mtu", str(options["mtu"])))
-    for address in options.get("ip", []):
-        lines.append((f"ipv{family(address)}.address", address))
-    for gateway in options.get("gateway", []):
-        lines.append((f"ipv{family(gateway)}.gateway", gateway))
-    return lines
+    lines += [(f"ipv{family(address)}.address", address) for address in options.get("ip", [])]
+    return lines + [(f"ipv{family(gateway)}.gateway", gateway) for gateway in options.get("gateway", [])]
 
 
 def _links_of(box: Box) -> dict[str, netlink.Link]:

@@ -1,0 +1,59 @@
+# Copyright: (c) 2026, Carve contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a node is and has, for ``carve.vps.node_info``: the observation in words, nothing computed anew."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import model, slots
+from .host import Box, Host, apparmor_enabled
+from .observe import observe
+from .steps import ContainerSeen
+
+
+def gather(host: Host | None = None) -> dict[str, Any]:
+    """The node, its containers, templates and bridges. Changes nothing."""
+    host = host or Host(apparmor=apparmor_enabled())
+    seen = observe(host)
+    node = seen.node
+    return {
+        "node": {
+            "cgroup_version": host.cgroup.version,
+            "cpus": node.cpus,
+            "apparmor": host.apparmor,
+            "swap_limit": node.swap_limit,
+            "runtime": node.runtime,
+            "lacks": list(node.lacks),
+        },
+        "containers": {
+            name: _container(found, seen.boxes.get(name)) for name, found in sorted(node.containers.items())
+        },
+        "templates": {name: sorted(digests) for name, digests in sorted(node.templates.items())},
+        "bridges": {
+            name: {"fleet": found.fleet, "addresses": list(found.addresses), "mtu": found.mtu, "uplink": found.uplink}
+            for name, found in sorted(node.bridges.items())
+            if found.exists and found.fleet is not None
+        },
+    }
+
+
+def _container(seen: ContainerSeen, box: Box | None) -> dict[str, Any]:
+    if box is None:
+        return {"managed": False}
+    return {
+        "managed": True,
+        "fleet": seen.fleet,
+        "state": "running" if seen.running else "stopped",
+        "pid": box.pid,
+        "uuid": box.record.uuid,
+        "template": f"{seen.recorded.get('template')}@{seen.digest}",
+        "backend": box.record.backend,
+        "uid_range": [box.record.base_id, box.record.base_id + slots.RANGE - 1],
+        "declared": {path: model.show(path, value) for path, value in sorted(seen.recorded.items())},
+        "observed": {path: model.show(path, value) for path, value in sorted(seen.seen.items())},
+        "ram_in_use": seen.ram_in_use,
+        "configuration_edited": seen.config is not None,
+    }

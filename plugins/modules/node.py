@@ -1,0 +1,201 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, Carve contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: node
+short_description: Reconcile all containers of a node with what a fleet declares
+version_added: 0.1.0
+description:
+  - Observes the node's containers, templates and bridges, makes a change plan, and carries it out.
+  - One call reconciles the whole node; a hundred containers that need nothing cost about what one does.
+  - In check mode the same plan is made and reported, and nothing is changed.
+author:
+  - Carve contributors (@carve-vps)
+requirements:
+  - LXC 5 or newer, and what the role M(carve.vps.node) installs
+  - pyroute2 0.7 or newer, when network interfaces are changed
+options:
+  fleet:
+    description: The fleet's name, with which its containers are marked on the node.
+    type: str
+    required: true
+  containers:
+    description:
+      - The containers that should be on the node, by name, each with the options of M(carve.vps.container).
+    type: dict
+    default: {}
+  templates:
+    description: The fleet's templates by name, as in the manifest.
+    type: dict
+    default: {}
+  networks:
+    description: The fleet's networks by name, as in the manifest.
+    type: dict
+    default: {}
+  allow:
+    description:
+      - What may be done beyond changing running containers and creating new ones.
+      - Steps that need more are reported as held back.
+    type: list
+    elements: str
+    choices: [restart, rebuild, destroy]
+    default: []
+  prune:
+    description: Whether containers and bridges of this fleet that are no longer declared are to go, as O(allow) permits.
+    type: bool
+    default: true
+  secrets:
+    description: Values inside the other options that no output may show.
+    type: list
+    elements: str
+    default: []
+  expect:
+    description:
+      - The RV(fingerprint) of an earlier plan. When the plan is another one now, nothing is done and the task fails.
+    type: str
+  lock_timeout:
+    description: Seconds to wait for another run on the node to end.
+    type: int
+    default: 0
+attributes:
+  check_mode:
+    support: full
+    description: What check mode reports is what is then carried out.
+  diff_mode:
+    support: full
+    description: Shows the options of every object before and after.
+  idempotent:
+    support: full
+    description: A second run has nothing to do.
+seealso:
+  - module: carve.vps.container
+  - module: carve.vps.node_info
+"""
+
+EXAMPLES = r"""
+- name: Two web servers and a database
+  carve.vps.node:
+    fleet: acme
+    templates:
+      debian-13: {build: {suite: trixie}}
+    networks:
+      public: {mode: routed, subnet: 203.0.113.0/24}
+    containers:
+      web-1: {template: debian-13, ram: 512M, network: {eth0: {on: public, ip: 203.0.113.10}}}
+      web-2: {template: debian-13, ram: 512M, network: {eth0: {on: public, ip: 203.0.113.11}}}
+      db: {template: debian-13, ram: 2G, cpus: 2, protect: true}
+
+- name: Allow what is needed to remove a container that is no longer declared
+  carve.vps.node:
+    fleet: acme
+    containers: {}
+    allow: [destroy]
+"""
+
+RETURN = r"""
+steps:
+  description: The change plan, in the order in which it is carried out.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    kind:
+      description: What the step is done to, one of V(container), V(template), V(network) or V(node).
+      type: str
+      sample: container
+    name:
+      description: The name of what the step is done to.
+      type: str
+      sample: web-1
+    action:
+      description:
+        - One of V(create), V(start), V(stop), V(restart), V(rebuild), V(destroy), V(change), V(build) or V(collect).
+      type: str
+      sample: change
+    facet:
+      description: The aspect of the container that is changed.
+      type: str
+      sample: memory
+    reach:
+      description: How far the step reaches, one of V(live), V(create), V(restart), V(rebuild) or V(destroy).
+      type: str
+      sample: live
+    reason:
+      description: Why the step is needed.
+      type: str
+      sample: changed on the node
+    changes:
+      description: The options that differ, with their values before and after; null is absent or without limit.
+      type: list
+      elements: dict
+      sample: [{"field": "ram", "before": "512M", "after": "1G"}]
+    held:
+      description: Why the step is not carried out, or null.
+      type: str
+      sample: "needs allow: restart"
+    status:
+      description: One of V(planned), V(done), V(failed), V(held) or V(not tried).
+      type: str
+      sample: done
+fingerprint:
+  description: A digest of what the plan does; two plans with the same one do the same.
+  returned: always
+  type: str
+unmanaged:
+  description: Containers on the node without this fleet's mark. They are never touched.
+  returned: always
+  type: list
+  elements: str
+notes:
+  description: What an operator should know though it needs no step.
+  returned: always
+  type: list
+  elements: str
+errors:
+  description: What went wrong, one sentence each.
+  returned: always
+  type: list
+  elements: str
+containers:
+  description: The fleet's containers on the node after the run, with their state.
+  returned: always
+  type: dict
+  sample: {"web-1": {"state": "running"}}
+timings:
+  description: Seconds that each part of the run took.
+  returned: always
+  type: dict
+  sample: {"observe": 0.021, "plan": 0.001}
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils import reconcile
+from ..module_utils.model import ALLOWABLE
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "fleet": {"type": "str", "required": True},
+            "containers": {"type": "dict", "default": {}},
+            "templates": {"type": "dict", "default": {}},
+            "networks": {"type": "dict", "default": {}},
+            "allow": {"type": "list", "elements": "str", "choices": list(ALLOWABLE), "default": []},
+            "prune": {"type": "bool", "default": True},
+            "secrets": {"type": "list", "elements": "str", "default": [], "no_log": True},
+            "expect": {"type": "str"},
+            "lock_timeout": {"type": "int", "default": 0},
+        },
+        supports_check_mode=True,
+    )
+    result = reconcile.run(module.params, module.check_mode)
+    (module.fail_json if result.get("failed") else module.exit_json)(**result)
+
+
+if __name__ == "__main__":
+    main()
