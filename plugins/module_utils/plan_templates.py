@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from .definitions import Template
 from .desired import Desired
 from .steps import PHASES, Change, NodeSeen, Plan, Step
@@ -40,6 +42,11 @@ def _need(template: Template, desired: Desired, node: NodeSeen, needed: list[Tem
     if template.parent:
         _need(desired.templates[template.parent], desired, node, needed)
     needed.append(template)
+
+
+def planner(collect: bool) -> Callable[[Desired, NodeSeen], Plan]:
+    """``make`` with its choice made."""
+    return lambda desired, node: make(desired, node, collect)
 
 
 def make(desired: Desired, node: NodeSeen, collect: bool) -> Plan:

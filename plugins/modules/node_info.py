@@ -1,0 +1,139 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, Carve contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: node_info
+short_description: Tell what a node is and which containers, templates and bridges it has
+version_added: 0.1.0
+description:
+  - Reads the node's containers from their records, the kernel and their root filesystems. Changes nothing.
+author:
+  - Carve contributors (@carve-vps)
+options: {}
+attributes:
+  check_mode:
+    support: full
+    description: Nothing is ever changed.
+  diff_mode:
+    support: none
+    description: Nothing is ever changed.
+seealso:
+  - module: carve.vps.node
+"""
+
+EXAMPLES = r"""
+- name: Read the node
+  carve.vps.node_info:
+  register: found
+
+- name: Name the containers that run
+  ansible.builtin.debug:
+    msg: "{{ found.containers | dict2items | selectattr('value.state', 'eq', 'running') | map(attribute='key') }}"
+"""
+
+RETURN = r"""
+node:
+  description: The node's kernel and tools, and what it lacks to be a node.
+  returned: always
+  type: dict
+  contains:
+    cgroup_version:
+      description: Version of the control groups that hold the memory controller.
+      type: int
+      sample: 2
+    cpus:
+      description: How many processors are online.
+      type: int
+      sample: 8
+    apparmor:
+      description: Whether the kernel enforces AppArmor.
+      type: bool
+    swap_limit:
+      description: Whether swap can be limited.
+      type: bool
+    runtime:
+      description: Version of the programs that start containers.
+      type: str
+      sample: 1144086b1831
+    lacks:
+      description: What bootstrapping would mend.
+      type: list
+      elements: str
+containers:
+  description: Everything that is listed as a container, by name.
+  returned: always
+  type: dict
+  contains:
+    managed:
+      description: Whether it bears a readable record of Carve's. The values below are there only then.
+      type: bool
+    fleet:
+      description: The fleet whose mark it bears.
+      type: str
+      sample: acme
+    state:
+      description: V(running) or V(stopped).
+      type: str
+      sample: running
+    pid:
+      description: Process id of its init on the node, or null.
+      type: int
+    uuid:
+      description: The container's identity, which is also its machine id.
+      type: str
+    template:
+      description: The template version that it was made from.
+      type: str
+      sample: debian-13@1f4360e1dee7
+    backend:
+      description: V(overlay) or V(copy).
+      type: str
+      sample: overlay
+    uid_range:
+      description: The first and the last of its user ids on the node.
+      type: list
+      elements: int
+      sample: [1310720, 1376255]
+    declared:
+      description: The options that were declared last.
+      type: dict
+      sample: {"ram": "512M"}
+    observed:
+      description: The values found in the kernel and in the root filesystem.
+      type: dict
+      sample: {"ram": "512M"}
+    ram_in_use:
+      description: Bytes of memory that cannot be reclaimed, where memory is limited.
+      type: int
+      sample: 12582912
+    configuration_edited:
+      description: Whether its LXC configuration was changed by hand.
+      type: bool
+templates:
+  description: The versions of every template on the node.
+  returned: always
+  type: dict
+  sample: {"debian-13": ["1f4360e1dee7"]}
+bridges:
+  description: The bridges that Carve made.
+  returned: always
+  type: dict
+  sample: {"br-lan": {"fleet": "acme", "addresses": ["10.20.0.1/24"], "mtu": 1500, "uplink": null}}
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils import info
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec={}, supports_check_mode=True)
+    module.exit_json(changed=False, **info.gather())
+
+
+if __name__ == "__main__":
+    main()
