@@ -10,6 +10,7 @@ it is recorded on the node and compared. The controller builds the same when it 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import ipaddress
 from collections.abc import Collection, Mapping
@@ -113,11 +114,15 @@ def _link_name(name: str | None) -> None:
         raise ValueError(f"{name!r} is no name for a network card; write at most 15 characters, such as br-lan")
 
 
+# Few subnets, and every address is held against them.
+_network = functools.lru_cache(maxsize=1024)(ipaddress.ip_network)
+
+
 def prefix(address: str, subnets: list[str]) -> int | None:
     """The prefix length of the subnet that holds an address, or ``None``."""
     parsed = ipaddress.ip_address(address)
     for subnet in subnets:
-        network = ipaddress.ip_network(subnet)
+        network = _network(subnet)
         if parsed.version == network.version and parsed in network:
             return network.prefixlen
     return None
