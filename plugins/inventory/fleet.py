@@ -56,6 +56,14 @@ from ansible.plugins.inventory import BaseInventoryPlugin
 from ansible_collections.carve.vps.plugins.plugin_utils import hosts, manifest, structure
 
 
+class FleetError(AnsibleParserError):
+    """Says file and line itself. Where Ansible adds its own idea of these, it prints the whole message twice."""
+
+    @property
+    def _formatted_source_context(self) -> None:
+        return None
+
+
 class InventoryModule(BaseInventoryPlugin):
     """``-i fleet.yml``"""
 
@@ -75,9 +83,9 @@ class InventoryModule(BaseInventoryPlugin):
             fleet = manifest.read(text, _shown(path), None if encrypted else path)
             hosts.populate(inventory, fleet)
         except manifest.ManifestError as error:
-            raise AnsibleParserError(f"the manifest is not right:\n{error}") from None
+            raise FleetError(f"the manifest is not right:\n{error}") from None
         except (hosts.TwoFleets, structure.Unavailable) as error:
-            raise AnsibleParserError(str(error)) from None
+            raise FleetError(str(error)) from None
         for warning in fleet.warnings:
             self.display.warning(warning)
 

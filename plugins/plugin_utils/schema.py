@@ -47,7 +47,7 @@ _PATTERNS = {
     "label": LABEL,
     "mac": "^[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}$",
 }
-_EXPRESSION = {"$ref": "#/$defs/expression"}
+EXPRESSION = {"$ref": "#/$defs/expression"}
 # Needed while the manifest is read, when there are no variables yet.
 _STATIC = ("id", "flavor", "node", "count")
 
@@ -215,7 +215,7 @@ def _option(row: Field, *, empty: bool = False, expressions: bool = True) -> Sch
     written = _kind(row, empty=empty)
     branches: list[Schema] = list(written.get("anyOf", [written]))
     if expressions and row.name not in _STATIC and {"type": "string"} not in branches:
-        branches.append(_EXPRESSION)
+        branches.append(EXPRESSION)
     if empty:
         branches.append({"type": "null"})
     return {**result, **branches[0]} if len(branches) == 1 else {**result, "anyOf": branches}

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _KINDS: dict[type, str] = {dict: "a map", list: "a list", str: "text", bool: "true or false", int: "a number",
                            float: "a number", type(None): "empty"}  # fmt: skip
+_COMMON = ("ansible_host", "ansible_port", "ansible_user", "ansible_connection", "ansible_become")
 _WANTED = {"object": "a map", "array": "a list", "string": "text", "boolean": "true or false",
            "integer": "a whole number", "number": "a number"}  # fmt: skip
 
@@ -86,8 +87,9 @@ def _closest(error: ValidationError, path: tuple[str, ...], outer: schema.Schema
     branches: dict[Any, list[ValidationError]] = {}
     for cause in error.context or ():
         branches.setdefault(cause.schema_path[0], []).append(cause)
-    for causes in branches.values():
-        if not any(cause.validator in ("type", "enum") and not cause.path for cause in causes):
+    for index, causes in branches.items():
+        expression = error.validator_value[index] == schema.EXPRESSION
+        if not expression and not any(cause.validator in ("type", "enum") and not cause.path for cause in causes):
             for cause in causes:
                 yield from _reword(cause, outer)
             return
@@ -118,7 +120,7 @@ def _unknown(name: str, rules: schema.Schema) -> str:
         return f"{name!r} cannot be an interface's name; write one such as eth0"
     if schema.TAG in patterns:
         return f"{name!r} cannot be a label's name; write letters, digits, dots, dashes and underscores"
-    return f"unknown option; {model.nearest(name, [*rules['properties'], *(['ansible_host'] if patterns else [])])}"
+    return f"unknown option; {model.nearest(name, [*rules['properties'], *(_COMMON if patterns else ())])}"
 
 
 def _is(value: Any, error: ValidationError) -> str:
@@ -135,16 +137,16 @@ def _is(value: Any, error: ValidationError) -> str:
 
 
 def _wanted(rules: schema.Schema) -> str:
-    types = _types(rules)
-    names = list(dict.fromkeys(_WANTED[name] for name in types if name in _WANTED))
-    if "a number" in names or "a whole number" in names or not names:
-        names = [name for name in names if name != "text"]
-    wanted = " or ".join(names) or "a value"
-    if "minimum" in rules and "maximum" in rules:
-        wanted += f" from {rules['minimum']} to {rules['maximum']}"
-    if "examples" not in rules and "default" not in rules:
-        return wanted
-    return f"{wanted} such as {_example(rules)}" if wanted != "true or false" else wanted
+    example = next(iter(rules.get("examples", ())), rules.get("default"))
+    fits = {"object": dict, "array": list, "string": str, "boolean": bool, "integer": int, "number": (int, float)}
+    # Of several types, the one that the example shows.
+    names = [name for name in _types(rules) if name in fits and (example is None or isinstance(example, fits[name]))]
+    wanted = _WANTED[names[0]] if names else "a value"
+    if "boolean" in names:
+        return _WANTED["boolean"]
+    if example is not None:
+        wanted += f" such as {_flow(example)}"
+    return wanted
 
 
 def _types(rules: schema.Schema) -> list[str]:
@@ -157,10 +159,7 @@ def _types(rules: schema.Schema) -> list[str]:
 
 
 def _example(rules: schema.Schema) -> str:
-    if "const" in rules:
-        return str(rules["const"])
-    examples = rules.get("examples") or [rules["default"]] if "examples" in rules or "default" in rules else ["..."]
-    return _flow(examples[0])
+    return _flow(rules["const"] if "const" in rules else next(iter(rules.get("examples", ())), "..."))
 
 
 def _flow(value: Any) -> str:
