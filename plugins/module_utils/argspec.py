@@ -1,0 +1,38 @@
+# Copyright: (c) 2026, Carve contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Ansible's argument specifications, made from the field table."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from . import model
+from .model import Field
+
+
+def option(field: Field) -> dict[str, Any]:
+    """One row as Ansible wants it. Limits of numbers are not for Ansible to check: the table's own parser does."""
+    spec = dict(model.KINDS[field.kind].ansible)
+    if field.required:
+        spec["required"] = True
+    if field.default is not None:
+        spec["default"] = copy.deepcopy(field.default)
+    if field.choices:
+        spec["choices"] = list(field.choices)
+    return spec
+
+
+def container_spec() -> dict[str, dict[str, Any]]:
+    """The options of a container."""
+    return {field.name: option(field) for field in model.CONTAINER}
+
+
+def one_container(params: Mapping[str, Any]) -> dict[str, Any]:
+    """A node's desired state from the options of ``carve.vps.container``: that one container, and no other touched."""
+    own = {field.name: params[field.name] for field in model.CONTAINER if params.get(field.name) is not None}
+    rest = {name: value for name, value in params.items() if name not in container_spec() and name != "name"}
+    return {**rest, "containers": {params["name"]: own}, "prune": False}
