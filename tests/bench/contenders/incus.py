@@ -46,7 +46,7 @@ class Incus(Contender):
         self.name = "incus, a loop" if at_once == 1 else f"incus, {at_once} at once"
         self.note = (
             f"Incus {daemon.version()}, copy-on-write clones on a btrfs loop pool, no network; "
-            f"`xargs -P{at_once}` of launch, config set and delete -f; nothing to do = one list of all with their state; "
+            f"`xargs -P{at_once}` of launch, config set and delete -f; nothing to do = one list with their state; "
             "Debian's lxcfs package adds half a second to each stop, by a hook that Incus takes over and cannot drop"
         )
 
