@@ -83,7 +83,7 @@ def _publish(paths: Paths, staged: str, name: str, digest: str) -> None:
     _run(["sync", "--file-system", staged])
     os.makedirs(f"{paths.templates}/{name}", mode=0o711, exist_ok=True)
     os.rename(staged, paths.template(name, digest))
-    files.sync_directory(f"{paths.templates}/{name}")
+    files.sync([f"{paths.templates}/{name}"])
 
 
 def _bootstrap(rootfs: str, build_options: Mapping[str, Any]) -> None:

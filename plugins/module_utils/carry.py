@@ -40,7 +40,18 @@ class Account:
                 for index, step in group:
                     queues.setdefault((step.kind, step.name), []).append((index, step))
                 list(pool.map(lambda queue: self._in_turn(queue, hands, watch), queues.values()))
+                self._settle(hands, [i for queue in queues.values() for i, _step in queue])
                 hands.pause_after([self._plan.steps[i] for queue in queues.values() for i, _step in queue])
+
+    def _settle(self, hands: Hands, indexes: list[int]) -> None:
+        """A phase is done when it is on disk; where that fails, none of it is."""
+        try:
+            hands.settle()
+        except OSError as error:
+            self.errors.append(f"what was done cannot be recorded: {error}")
+            for index in indexes:
+                self.statuses[index] = FAILED
+                self._broken.add((self._plan.steps[index].kind, self._plan.steps[index].name))
 
     def _in_turn(self, queue: list[tuple[int, Step]], hands: Hands, watch: Watch | None) -> None:
         for index, step in queue:

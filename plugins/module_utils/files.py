@@ -11,30 +11,78 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from .kernel import syscalls
 
 
-def write(path: str, text: str, mode: int = 0o644) -> None:
-    """Replace a file by one rename; its content is on disk before its name is."""
-    directory = os.path.dirname(path)
-    fd, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(path)}.", dir=directory)
-    try:
+_SYNCS_AT_ONCE = 16  # a file system puts what is synced at once on disk together
+
+
+class Batch:
+    """Files that are replaced together: all written and on disk first, then each by one rename."""
+
+    def __init__(self) -> None:
+        self._staged: dict[str, str] = {}
+
+    def write(self, path: str, text: str, mode: int = 0o644) -> None:
+        """Stage a file; nothing is visible of it before ``commit``."""
+        fd, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(path)}.", dir=os.path.dirname(path))
+        self._discard(path)
+        self._staged[path] = temporary
         with open(fd, "w", encoding="utf-8") as handle:
             handle.write(text)
-            handle.flush()
             os.fchmod(fd, mode)
-            os.fdatasync(fd)
-        os.rename(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
+
+    def commit(self) -> None:
+        """Make every staged file visible, and durable."""
+        try:
+            sync(self._staged.values())
+            for path, temporary in self._staged.items():
+                os.rename(temporary, path)
+            sync({os.path.dirname(path) for path in self._staged})
+        finally:
+            for path in list(self._staged):
+                self._discard(path)
+
+    def _discard(self, path: str) -> None:
+        with contextlib.suppress(OSError, KeyError):
+            os.unlink(self._staged.pop(path))
+
+
+def sync(paths: Iterable[str]) -> None:
+    """Put files and directories on disk, several at once (fsync(2))."""
+    todo = list(paths)
+    if len(todo) == 1:
+        _sync(todo[0])
+    elif todo:
+        with ThreadPoolExecutor(_SYNCS_AT_ONCE) as pool:
+            list(pool.map(_sync, todo))
+
+
+def _sync(path: str) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def write(path: str, text: str, mode: int = 0o644) -> None:
+    """Replace a file by one rename; its content is on disk before its name is."""
+    batch = Batch()
+    batch.write(path, text, mode)
+    batch.commit()
 
 
 def write_json(path: str, data: Any, mode: int = 0o644) -> None:
-    write(path, json.dumps(data, indent=1, sort_keys=True) + "\n", mode)
+    write(path, as_json(data), mode)
+
+
+def as_json(data: Any) -> str:
+    return json.dumps(data, indent=1, sort_keys=True) + "\n"
 
 
 def read(path: str) -> str | None:
@@ -53,15 +101,6 @@ def read_json(path: str) -> Any:
         return None if text is None else json.loads(text)
     except ValueError:
         return None
-
-
-def sync_directory(path: str) -> None:
-    """Put the names in a directory on disk (fsync(2))."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def exchange(one: str, other: str) -> None:

@@ -12,6 +12,7 @@ between finds the same difference again.
 from __future__ import annotations
 
 import os
+import threading
 import time
 from dataclasses import replace
 from typing import Any
@@ -30,6 +31,10 @@ class Hands:
 
     def __init__(self, host: Host, desired: Desired, boxes: dict[str, Box]) -> None:
         self._host, self._desired, self._boxes = host, desired, boxes
+        self._guard = threading.Lock()
+        self._backends: dict[str, str] = {}
+        self._unsaved: dict[str, Box] = {}
+        self._staged: list[Box] = []
 
     def do(self, step: Step) -> None:
         """Carry one step out. Raises ``OSError``, ``lxc.EngineError`` or ``builder.BuildError``."""
@@ -72,14 +77,8 @@ class Hands:
     def _container_create(self, step: Step) -> None:
         fields = {path: value for path, value in step.target.items() if path != "digest"}
         box = self._stage(step, fields)
-        final = self._host.paths.container(step.name)
-        try:
-            os.rename(box.directory, final)
-        except BaseException:
-            files.remove_tree(box.directory)
-            raise
-        files.sync_directory(self._host.paths.containers)
-        self._boxes[step.name] = Box(box.record, final)
+        with self._guard:
+            self._staged.append(box)
 
     def _stage(self, step: Step, fields: dict[str, Any], uuid: str | None = None) -> Box:
         """A whole container, made aside: root filesystem, identity, configuration, record."""
@@ -88,19 +87,27 @@ class Hands:
         files.remove_tree(staged)
         os.mkdir(staged, 0o711)
         digest = step.target["digest"]
-        backend = rootfs.backend_for(paths, f"{paths.template(fields['template'], digest)}/rootfs", fields["id"])
-        record = Record(self._desired.fleet, step.name, digest, backend, fields)
+        record = Record(self._desired.fleet, step.name, digest, self._backend(fields, digest), fields)
         box = Box(replace(record, uuid=uuid) if uuid else record, staged)
         try:
             rootfs.make(paths, box)
             identity.furnish(self._host, box)
-            lxc.write_config(self._host, box, paths.container(step.name))
-            box.record.save(staged)
-            files.sync_directory(staged)
+            batch = files.Batch()
+            lxc.write_config(self._host, box, batch, paths.container(step.name))
+            record.save(staged, batch)
+            batch.commit()
         except BaseException:
             files.remove_tree(staged)
             raise
         return box
+
+    def _backend(self, fields: dict[str, Any], digest: str) -> str:
+        """The backend that works for a template on this node; found by trying, once."""
+        source = f"{self._host.paths.template(fields['template'], digest)}/rootfs"
+        with self._guard:
+            if source not in self._backends:
+                self._backends[source] = rootfs.backend_for(self._host.paths, source, fields["id"])
+            return self._backends[source]
 
     def _container_start(self, step: Step) -> None:
         box = self._boxes[step.name]
@@ -122,8 +129,12 @@ class Hands:
 
     def _container_restart(self, step: Step) -> None:
         box = self._boxes[step.name]
-        self._keep(box, {c.field: c.after for c in step.changes if c.field != "config"})
+        box.record = box.record.with_fields({c.field: c.after for c in step.changes if c.field != "config"})
+        batch = files.Batch()
+        box.record.save(box.directory, batch)
+        lxc.write_config(self._host, box, batch)
         power.stop(self._host, box)
+        batch.commit()
         power.start(self._host, box)
 
     def _container_rebuild(self, step: Step) -> None:
@@ -137,7 +148,7 @@ class Hands:
         aside = f"{self._host.paths.staging}/{step.name}.old"
         files.remove_tree(aside)
         files.exchange(staged.directory, old.directory)
-        files.sync_directory(self._host.paths.containers)
+        files.sync([self._host.paths.containers])
         box = Box(staged.record, old.directory)
         self._boxes[step.name] = box
         if was_running:
@@ -148,19 +159,39 @@ class Hands:
     def _container_destroy(self, step: Step) -> None:
         box = self._boxes[step.name]
         if box.pid:
-            power.stop(self._host, box)
+            # Nothing of it is to be kept, so nothing is gained by waiting for its services.
+            power.stop(self._host, box, timeout=0)
         rootfs.unmount(box)
         aside = f"{self._host.paths.staging}/{step.name}.gone"
         files.remove_tree(aside)
         os.rename(box.directory, aside)
-        files.sync_directory(self._host.paths.containers)
+        files.sync([self._host.paths.containers])
         self._host.cgroup.remove_leftovers(step.name)
         files.remove_tree(aside)
-        del self._boxes[step.name]
+        with self._guard:
+            del self._boxes[step.name]
+            self._unsaved.pop(step.name, None)
 
     def _keep(self, box: Box, fields: dict[str, Any]) -> None:
-        """Put what now holds on disk: the record, and the configuration that follows from it."""
-        record = box.record.with_fields(fields)
-        box.record = record
-        record.save(box.directory)
-        lxc.write_config(self._host, box)
+        """What now holds; ``settle`` puts it on disk."""
+        box.record = box.record.with_fields(fields)
+        with self._guard:
+            self._unsaved[box.name] = box
+
+    def settle(self) -> None:
+        """Put on disk what the steps since the last call have done: records and configurations of what was changed,
+        and the names of the containers that were made. Called at the end of each phase, for all containers at once.
+        """
+        batch = files.Batch()
+        for box in self._unsaved.values():
+            box.record.save(box.directory, batch)
+            lxc.write_config(self._host, box, batch)
+        self._unsaved.clear()
+        batch.commit()
+        for box in self._staged:
+            final = self._host.paths.container(box.name)
+            os.rename(box.directory, final)
+            self._boxes[box.name] = Box(box.record, final)
+        if self._staged:
+            files.sync([self._host.paths.containers])
+        self._staged.clear()

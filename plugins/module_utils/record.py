@@ -47,8 +47,8 @@ class Record:
         merged = {**self.fields, **changes}
         return replace(self, fields={path: value for path, value in merged.items() if value is not None})
 
-    def save(self, directory: str) -> None:
-        files.write_json(f"{directory}/{FILE}", asdict(self), mode=0o600)
+    def save(self, directory: str, batch: files.Batch) -> None:
+        batch.write(f"{directory}/{FILE}", files.as_json(asdict(self)), mode=0o600)
 
 
 def load(directory: str) -> Record | None:

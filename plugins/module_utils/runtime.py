@@ -86,18 +86,20 @@ def install(library: str = LIBRARY, systemd: str = _SYSTEMD) -> None:
     """Put this version on the node and make it current; versions before it go."""
     version = digest()
     place = f"{library}/{version}"
+    batch = files.Batch()
     for name, data in _content().items():
         os.makedirs(os.path.dirname(f"{place}/{name}"), mode=0o755, exist_ok=True)
-        files.write(f"{place}/{name}", data.decode())
+        batch.write(f"{place}/{name}", data.decode())
     for program in _PROGRAMS:
-        files.write(f"{library}/{program}", _PROGRAM.format(library=library, module=program), mode=0o755)
+        batch.write(f"{library}/{program}", _PROGRAM.format(library=library, module=program), mode=0o755)
+    batch.commit()
     _install_unit(library, systemd)
     temporary = f"{library}/.current"
     with contextlib.suppress(FileNotFoundError):
         os.unlink(temporary)
     os.symlink(version, temporary)
     os.rename(temporary, f"{library}/current")
-    files.sync_directory(library)
+    files.sync([library])
     for name in os.listdir(library):
         if os.path.isdir(f"{library}/{name}") and not os.path.islink(f"{library}/{name}") and name != version:
             files.remove_tree(f"{library}/{name}")

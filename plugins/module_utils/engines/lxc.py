@@ -54,8 +54,8 @@ def render(host: Host, box: Box, directory: str | None = None) -> str:
     return _HEADER + "".join(f"{key} = {value}".rstrip() + "\n" for key, value in lines)
 
 
-def write_config(host: Host, box: Box, directory: str | None = None) -> None:
-    files.write(config_path(box), render(host, box, directory), mode=0o600)
+def write_config(host: Host, box: Box, batch: files.Batch, directory: str | None = None) -> None:
+    batch.write(config_path(box), render(host, box, directory), mode=0o600)
 
 
 def strange_lines(host: Host, box: Box) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
