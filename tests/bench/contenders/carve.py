@@ -95,8 +95,10 @@ class Carve(Contender):
 
     def _playbook(self, name: str) -> Command:
         playbook = Path(sys.executable).with_name("ansible-playbook")
+        manifest = self.directory / "fleet.yml"
         return Command(
-            (str(playbook), "-i", str(self.directory / "fleet.yml"), f"carve.vps.{name}"),
+            # The destroy playbook asks for the fleet's name, or takes it from here; the others do not look at it.
+            (str(playbook), f"--inventory={manifest}", f"carve.vps.{name}", f"--extra-vars=carve_destroy={FLEET}"),
             env={"ANSIBLE_COLLECTIONS_PATH": str(self.directory / "collections"), "ANSIBLE_PIPELINING": "1"},
         )
 
