@@ -106,8 +106,9 @@ class Carve(Contender):
         """This checkout under the path where Ansible looks for a collection, whatever else is installed."""
         link = self.directory / "collections/ansible_collections/carve/vps"
         link.parent.mkdir(parents=True, exist_ok=True)
-        if not link.is_symlink():
-            link.symlink_to(REPOSITORY)
+        # One that a killed run left may lead to another checkout.
+        link.unlink(missing_ok=True)
+        link.symlink_to(REPOSITORY)
 
 
 @contextmanager
