@@ -92,7 +92,7 @@ def _definition(name: str, body: Any, path: tuple[str, ...]) -> dict[str, Any] |
         problems.append(Problem((*path, "sha256"), "is not the archive's digest; write what sha256sum prints for it"))
     if "archive" in found and not re.match(r"^(/|https?://)", found["archive"]):
         problems.append(
-            Problem((*path, "archive"), f"{found['archive']!r} is no absolute path on the node and no http(s) URL")
+            Problem((*path, "archive"), f"{found['archive']!r} is neither a path nor a URL; write one such as /srv/root.tar.xz")
         )
     if "sha256" in found and body.get("archive") is None:
         problems.append(Problem((*path, "sha256"), "belongs to archive: only; delete it"))

@@ -149,6 +149,8 @@ def parse_subnet(value: Any) -> str:
 
 def parse_mac(value: Any) -> str:
     """A unicast MAC address in lower case (IEEE 802: the lowest bit of the first octet marks a group)."""
+    if isinstance(value, int):
+        raise ValueError("is read as a number, as YAML 1.1 counts in sixties; write the MAC address in quotes")
     text = str(value).lower().replace("-", ":")
     if not _MAC.match(text):
         raise ValueError(f"{value!r} is not a MAC address; write six pairs of hex digits such as 02:00:00:aa:bb:cc")
