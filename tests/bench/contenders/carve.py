@@ -19,7 +19,9 @@ from observe import Limits
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 CONTAINERS = Path("/var/lib/carve/containers")
-FLEET = TEMPLATE = GROUP = "bench"
+TEMPLATES = Path("/var/lib/carve/templates")
+FLEET = GROUP = "bench"
+TEMPLATE = "bench-rootfs"
 
 
 class Carve(Contender):
@@ -67,7 +69,7 @@ class Carve(Contender):
             run(self._playbook(playbook), log)
 
     def wipe(self) -> None:
-        if not (CONTAINERS / self.names[0]).exists() and not self.pids():
+        if not any(CONTAINERS.glob(f"{GROUP}-*")):
             return
         self._link_collection()
         # Of any count: what an earlier, larger run left bears the fleet's mark, and goes with it.
@@ -120,4 +122,6 @@ def contest(bench: Bench) -> Iterator[list[Contender]]:
         yield [carve]
     finally:
         carve.wipe()
+        # By hand: collecting what is unused would take other fleets' templates along.
+        shutil.rmtree(TEMPLATES / TEMPLATE, ignore_errors=True)
         shutil.rmtree(carve.directory, ignore_errors=True)
