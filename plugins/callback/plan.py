@@ -75,6 +75,7 @@ class CallbackModule(CallbackBase):
         self._verb = ""
         self._results: dict[str, dict[str, Any]] = {}
         self._unshown: dict[str, dict[str, Any]] = {}
+        self._verbs: dict[str, str] = {}
         self._failures: list[dict[str, str]] = []
         # Tasks that are not Carve's and do not merely say something.
         self._worked = self._changed = 0
@@ -175,8 +176,9 @@ class CallbackModule(CallbackBase):
     def v2_runner_on_ok(self, result: CallbackTaskResult) -> None:
         self._ended(result.host.get_name())
         self._warnings(result)
-        if tasktext.is_ours(result.task) and "steps" in result.result:
-            self._node(result)
+        if tasktext.is_ours(result.task):
+            if "results" not in result.result:
+                self._node(result)
             return
         self._worked += not tasktext.only_says(result.task) and result.task.action not in _ASKING
         self._changed += bool(result.result.get("changed"))
@@ -185,8 +187,9 @@ class CallbackModule(CallbackBase):
     def v2_runner_on_failed(self, result: CallbackTaskResult, ignore_errors: bool = False) -> None:
         self._ended(result.host.get_name())
         self._warnings(result)
-        if tasktext.is_ours(result.task) and not ignore_errors and "results" not in result.result:
-            self._node(result, failed=True)
+        if tasktext.is_ours(result.task) and not ignore_errors:
+            if "results" not in result.result:
+                self._node(result, failed=True)
         elif ignore_errors:
             if self._style.verbosity:
                 self._print(tasktext.failed(self._label(result), result, self._style, "failed, ignored"))
@@ -206,11 +209,16 @@ class CallbackModule(CallbackBase):
 
     def v2_runner_item_on_ok(self, result: CallbackTaskResult) -> None:
         self._warnings(result)
-        self._print(tasktext.item_ok(self._label(result), result, self._style))
+        if tasktext.is_ours(result.task):
+            self._node(result)
+        else:
+            self._print(tasktext.item_ok(self._label(result), result, self._style))
 
     def v2_runner_item_on_failed(self, result: CallbackTaskResult) -> None:
         self._warnings(result)
-        if not result.task.ignore_errors:
+        if tasktext.is_ours(result.task):
+            self._node(result, failed=True)
+        elif not result.task.ignore_errors:
             self._items_told.add((result.task._uuid, result.host.get_name()))
             self._fail(result)
 
@@ -258,17 +266,27 @@ class CallbackModule(CallbackBase):
     def _node(self, result: CallbackTaskResult, failed: bool = False, unreachable: bool = False) -> None:
         verb = self._verb_of(result.task)
         if verb != self._verb:
-            # The plan that was shown before it is applied is history once it is.
             self._flush()
-            self._verb, self._results = verb, {}
+            self._verb = verb
         found = dict(result.result)
         found["msg"] = "\n".join([tasktext.message(found), *tasktext.details(found)])
         found["failed"], found["unreachable"] = failed, unreachable
         name = self.host_label(result)
-        self._results[name] = self._unshown[name] = found
+        if name in self._unshown:
+            found = outcome.merge(self._unshown[name], found)
+        self._unshown[name] = found
+        self._remember(name, found, verb)
         # What was done is told as it happens; a plan is read as a whole, in an order that does not change.
         if verb == "apply":
             self._show_nodes()
+
+    def _remember(self, name: str, found: dict[str, Any], verb: str) -> None:
+        """Keeps what all of a node's tasks came to. What was planned is history once it has been applied; where it
+        never was, because the run ended before, the plan stands for what was not tried."""
+        before = self._results.get(name)
+        again = before is not None and self._verbs[name] == verb
+        self._results[name] = outcome.merge(before, found) if before is not None and again else found
+        self._verbs[name] = verb
 
     def _show_nodes(self) -> None:
         for name in sorted(self._unshown, key=outcome.natural):
@@ -292,7 +310,7 @@ class CallbackModule(CallbackBase):
         self._flush()
         if self._verb == "apply":
             self._close()
-        if self._worked:
+        if self._changed or (self._worked and not self._results):
             self._print(tasktext.closing(self._changed, len(self._failures)))
         if self._worked or self._results:
             self._print([self._style.paint(self._timings(), "2")])

@@ -96,6 +96,18 @@ def errors(results: Results) -> list[tuple[str, str]]:
     return found
 
 
+def merge(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
+    """Two results of one node, such as of two tasks or two rounds of a loop, as one."""
+    merged = {**first, **second}
+    for key in ("steps", "notes", "errors"):
+        merged[key] = [*(first.get(key) or []), *(second.get(key) or [])]
+    merged["failed"] = bool(first.get("failed") or second.get("failed"))
+    merged["msg"] = "\n".join(str(r["msg"]) for r in (first, second) if r.get("failed") and r.get("msg"))
+    times = [r.get("timings") or {} for r in (first, second)]
+    merged["timings"] = {what: sum(t.get(what, 0.0) for t in times) for t in times for what in t}
+    return merged
+
+
 def summary(results: Results, verb: str, others: Sequence[Mapping[str, Any]], changed: int) -> dict[str, Any]:
     """The run for machines. ``others`` are failures of tasks that are not Carve's, ``changed`` their changed tasks.
 
@@ -116,8 +128,5 @@ def summary(results: Results, verb: str, others: Sequence[Mapping[str, Any]], ch
         "counts": by_status,
         "changed_tasks": changed,
         "errors": [{"node": node, "message": message} for node, message in errors(results)] + [dict(o) for o in others],
-        "nodes": {
-            node: {key: result[key] for key in _KEPT if key in result}
-            for node, result in results.items()
-        },
+        "nodes": {node: {key: result[key] for key in _KEPT if key in result} for node, result in results.items()},
     }

@@ -21,12 +21,25 @@ _MARKS = {"create": "+", "build": "+", "destroy": "-", "collect": "-", "rebuild"
 _COLOURS = {"+": "32", "-": "31", "-/+": "31", "!": "35", "~": "33"}
 _RED, _DIM, _BOLD, _YELLOW, _GREEN = "31", "2", "1", "33", "32"
 _DONE = {
-    "create": "created", "destroy": "destroyed", "rebuild": "rebuilt", "restart": "restarted", "stop": "stopped",
-    "start": "started", "change": "changed", "build": "built", "collect": "collected",
+    "create": "created",
+    "destroy": "destroyed",
+    "rebuild": "rebuilt",
+    "restart": "restarted",
+    "stop": "stopped",
+    "start": "started",
+    "change": "changed",
+    "build": "built",
+    "collect": "collected",
 }
 _DRIFT = {
-    "create": "missing", "destroy": "not declared", "rebuild": "made from another template version",
-    "restart": "different", "stop": "running", "start": "stopped", "change": "different", "build": "missing",
+    "create": "missing",
+    "destroy": "not declared",
+    "rebuild": "made from another template version",
+    "restart": "different",
+    "stop": "running",
+    "start": "stopped",
+    "change": "different",
+    "build": "missing",
     "collect": "unused",
 }
 # Of a container that is created, what fits on a line or two; -v shows the rest.
@@ -198,8 +211,9 @@ def clean(value: Any, keep_lines: bool = False) -> str:
 
 
 def _wrap(text: str, first: str, later: str) -> list[str]:
-    return textwrap.wrap(text, _WIDTH, initial_indent=first, subsequent_indent=later,
-                         break_long_words=False, break_on_hyphens=False)
+    return textwrap.wrap(
+        text, _WIDTH, initial_indent=first, subsequent_indent=later, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def closing(results: Results, verb: str, style: Style, nothing: str | None = None) -> list[str]:
@@ -223,8 +237,11 @@ def closing(results: Results, verb: str, style: Style, nothing: str | None = Non
 def _trouble(results: Results) -> str:
     away = sum(1 for result in results.values() if result.get("unreachable"))
     failed = len({name for name, _message in outcome.errors(results)}) - away
-    parts = [f"{count} {'node' if count == 1 else 'nodes'} {what}"
-             for count, what in ((failed, "failed"), (away, "unreachable")) if count]
+    parts = [
+        f"{count} {'node' if count == 1 else 'nodes'} {what}"
+        for count, what in ((failed, "failed"), (away, "unreachable"))
+        if count
+    ]
     return f"{', '.join(parts)}." if parts else ""
 
 

@@ -54,7 +54,8 @@ def message(result: Mapping[str, Any]) -> str:
     return re.sub(
         r"^Task failed: (?:(?:Action failed|Finalization of task args for '[^']*' failed"
         r"|Error while resolving value for '[^']*'|The filter plugin 'carve\.vps\.[^']*' failed): )*",
-        "", text,
+        "",
+        text,
     ).strip()
 
 
@@ -88,8 +89,11 @@ def _debug(label: str, found: Mapping[str, Any]) -> list[str]:
         shown = found["msg"]
     else:
         hidden = ("changed", "failed", "item", "warnings", "deprecations", "exception")
-        shown = {key: value for key, value in found.items()
-                 if key not in hidden and not key.startswith(("_ansible", "ansible_loop"))}
+        shown = {
+            key: value
+            for key, value in found.items()
+            if key not in hidden and not key.startswith(("_ansible", "ansible_loop"))
+        }
         if not shown:
             return []
     text = shown if isinstance(shown, str) else json.dumps(shown, indent=2, default=str, ensure_ascii=False)

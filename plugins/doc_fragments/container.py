@@ -1,0 +1,134 @@
+# Copyright: (c) 2026, Carve contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Generated from plugins/module_utils/model.py by `./dev docs`; edit that.
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """The options of a container."""
+
+    DOCUMENTATION = r"""
+options:
+  state:
+    description:
+    - 'What should be: C(running), C(stopped), C(absent) (destroyed), or C(keep), which leaves power as it is found.'
+    type: str
+    default: running
+    choices:
+    - running
+    - stopped
+    - absent
+    - keep
+  template:
+    description:
+    - The template that the container is cloned from.
+    type: str
+  template_policy:
+    description:
+    - 'What happens when the definition of the template changes after the container was made from it: C(pin) keeps the
+      container as it is, C(warn) also says so, C(rebuild) makes its root filesystem anew, where rebuilding is allowed.'
+    type: str
+    default: warn
+    choices:
+    - pin
+    - warn
+    - rebuild
+  protect:
+    description:
+    - Guards the container against being destroyed or rebuilt. The guard is kept on the node, so deleting the declaration
+      does not delete it.
+    type: bool
+    default: false
+  id:
+    description:
+    - 'The container''s range of 65536 host user ids, as the number of the range: 20 means host ids from 1310720 up. Worked
+      out from the name unless given.'
+    - From 16 to 32767.
+    type: int
+  cpus:
+    description:
+    - How much processor time the container may use, in processors.
+    type: float
+  cpu_weight:
+    description:
+    - The container's share of busy processors, against the others; 100 is what a container without a weight has.
+    - From 1 to 10000.
+    type: int
+  cpu_set:
+    description:
+    - The processors that the container may run on.
+    type: str
+  ram:
+    description:
+    - Memory, page cache included. Lowering it below what is in use is refused.
+    - At least 4M.
+    type: str
+  swap:
+    description:
+    - Swap space on top of C(ram); C(0) for none.
+    - At least 0.
+    type: str
+  processes:
+    description:
+    - How many processes and threads may exist at once.
+    - From 8 to 4194304.
+    type: int
+  network:
+    description:
+    - Network interfaces by their name inside the container.
+    - C(on) - The network, by its name in C(networks).
+    - C(ip) - IPv4 and IPv6 addresses, inside the network's subnets. In the manifest, a container with C(count) may write
+      a range such as C(203.0.113.10-12), one address each.
+    - C(mac) - The MAC address; worked out from fleet, container and interface unless given.
+    type: dict
+  hostname:
+    description:
+    - The host name; the container's own name unless given.
+    type: str
+  nameservers:
+    description:
+    - DNS servers, written to C(/etc/resolv.conf). Without them that file belongs to the container.
+    type: list
+    elements: str
+  search_domains:
+    description:
+    - DNS search domains, written with O(nameservers).
+    type: list
+    elements: str
+  hosts:
+    description:
+    - More names for the container's C(/etc/hosts), in a block of Carve's.
+    type: dict
+  ssh_keys:
+    description:
+    - Public keys that may log in as root, in a block of Carve's in C(/root/.ssh/authorized_keys); keys outside the block
+      are left alone.
+    type: list
+    elements: str
+  autostart:
+    description:
+    - Whether the container starts when the node does.
+    type: bool
+    default: true
+  start_order:
+    description:
+    - Containers with a lower number start earlier; equal ones start together.
+    - From 0 to 100000.
+    type: int
+    default: 100
+  start_delay:
+    description:
+    - Seconds to wait after this container was started before those of the next order are.
+    - From 0 to 3600.
+    type: int
+    default: 0
+  stop_timeout:
+    description:
+    - Seconds that the container gets to shut down cleanly before it is killed.
+    - From 0 to 86400.
+    type: int
+    default: 60
+"""
