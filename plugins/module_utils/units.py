@@ -17,7 +17,7 @@ from typing import Any
 
 PAGE = 4096
 _SUFFIXES = {"": 1, "B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50}
-_SIZE = re.compile(r"^(\d{1,30}(?:\.\d{1,30})?)\s*([KMGTP]?)(?:i?B)?\Z", re.IGNORECASE)
+_SIZE = re.compile(r"^(\d{1,30}(?:\.\d{1,30})?)\s*([KMGTP]?)(?:i?B)?\Z", re.IGNORECASE | re.ASCII)
 # RFC 1123 section 2.1, in lower case, since LXC, the kernel and file systems compare names byte by byte.
 _LABEL = re.compile(r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")
 _MAC = re.compile(r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}\Z")
@@ -67,7 +67,7 @@ def parse_cpu_set(value: Any) -> str:
     """A list of processor numbers in the form that cpuset.cpus prints: sorted, neighbours joined (cpuset(7))."""
     numbers: set[int] = set()
     for part in str(value).replace(" ", "").split(","):
-        match = re.match(r"^(\d{1,4})(?:-(\d{1,4}))?\Z", part)
+        match = re.match(r"^(\d{1,4})(?:-(\d{1,4}))?\Z", part, re.ASCII)
         if not match or isinstance(value, (bool, float)):
             raise ValueError(f"{value!r} is not a set of processors; write one such as \"0-3\" or \"0,2,4-7\"")
         first, last = int(match.group(1)), int(match.group(2) or match.group(1))
@@ -85,7 +85,7 @@ def parse_cpu_set(value: Any) -> str:
 
 def parse_int(value: Any, minimum: int | None = None, maximum: int | None = None) -> int:
     """A whole number, with ``200k``-style suffixes left to sizes."""
-    if isinstance(value, bool) or not re.match(r"^-?\d{1,18}\Z", str(value).strip()):
+    if isinstance(value, bool) or not re.match(r"^-?\d{1,18}\Z", str(value).strip(), re.ASCII):
         raise ValueError(f"{value!r} is not a whole number; write one such as {minimum or 1}")
     number = int(value)
     if (minimum is not None and number < minimum) or (maximum is not None and number > maximum):
