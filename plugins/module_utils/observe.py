@@ -15,6 +15,7 @@ from .facets import memory
 from .host import Box, Host
 from .steps import ContainerSeen, NodeSeen
 
+_LOOKS = 5
 _SUBIDS = ("/etc/subuid", "/etc/subgid")
 
 
@@ -28,8 +29,12 @@ class Observation:
 
 def observe(host: Host) -> Observation:
     """Look at the whole node. Changes nothing."""
-    boxes = lxc.containers(host)
-    found = [facet.observe(host, boxes) for facet in facets.ALL]
+    for _attempt in range(_LOOKS):
+        boxes = lxc.containers(host)
+        found = [facet.observe(host, boxes) for facet in facets.ALL]
+        if all(box.pid is None or lxc.is_alive(box.pid) for box in boxes):
+            break
+        # A container ended while it was looked at: what was seen of it is of no one moment.
     containers = {name: ContainerSeen(fleet=None) for name in lxc.names(host)}
     file_rows = frozenset(row for facet in facets.ALL for row in facet.file_rows)
     live_rows = frozenset(row for facet in facets.ALL for row in facet.live_rows)

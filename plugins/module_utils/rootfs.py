@@ -5,8 +5,8 @@
 """A container's root filesystem: made from a template, mounted for its start, opened for a look.
 
 Two backends. ``overlay``: the template, seen with the container's ids, under an upper layer of the container's own; a
-clone is three directories and costs milliseconds. ``copy``, where the file system under Carve can carry no upper layer:
-a full copy of the template, which itself is seen with the container's ids.
+clone is three directories and costs milliseconds. ``copy``, where the file system or the kernel under Carve cannot do
+that: a full copy of the template, given to the container's ids.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import subprocess
 from collections.abc import Iterator
 
 from .host import Box
-from .kernel import mounts, namespaces
+from .kernel import mounts, namespaces, shift, syscalls
 from .paths import Paths
 
 OVERLAY, COPY = "overlay", "copy"
@@ -52,7 +52,11 @@ def make(paths: Paths, box: Box) -> None:
     os.mkdir(f"{box.directory}/root", 0o711)
     if box.record.backend == COPY:
         # By argument list: names never pass through a shell.
-        subprocess.run(["cp", "-a", "--reflink=auto", source, f"{box.directory}/copy"], check=True, capture_output=True)
+        command = ["cp", "-a", "--reflink=auto", source, f"{box.directory}/copy"]
+        result = subprocess.run(command, check=False, capture_output=True, text=True)
+        if result.returncode:
+            raise OSError(f"the template cannot be copied: {result.stderr.strip()}")
+        shift.shift(f"{box.directory}/copy", box.record.base_id)
         return
     os.mkdir(f"{box.directory}/work", 0o700)
     upper = f"{box.directory}/upper"
@@ -63,11 +67,11 @@ def make(paths: Paths, box: Box) -> None:
 
 def _tree(paths: Paths, box: Box) -> int:
     """The root filesystem as a detached mount."""
-    userns = namespaces.userns_fd(box.record.slot)
     place = box.directory
+    if box.record.backend == COPY:
+        return syscalls.open_tree(f"{place}/copy")
+    userns = namespaces.userns_fd(box.record.slot)
     try:
-        if box.record.backend == COPY:
-            return mounts.mapped_view(f"{place}/copy", userns, readonly=False)
         return mounts.overlay(lower(paths, box), f"{place}/upper", f"{place}/work", f"{place}/root", userns)
     finally:
         os.close(userns)

@@ -23,7 +23,7 @@ MODULES = (
     "boot", "bridges", "definitions", "desired", "engines/__init__", "engines/lxc", "facets/__init__", "facets/base",
     "facets/boot", "facets/cpu", "facets/identity", "facets/memory", "facets/network", "facets/processes",
     "facets/security", "facets/users", "files", "hook", "host", "kernel/__init__", "kernel/cgroup", "kernel/inroot",
-    "kernel/links", "kernel/mounts", "kernel/namespaces", "kernel/netlink", "kernel/syscalls", "lock", "model", "paths",
+    "kernel/links", "kernel/mounts", "kernel/namespaces", "kernel/netlink", "kernel/shift", "kernel/syscalls", "lock", "model", "paths",
     "power", "record", "rootfs", "slots", "steps", "units",
 )  # fmt: skip
 

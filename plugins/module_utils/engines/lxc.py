@@ -23,6 +23,7 @@ _HEADER = (
     "# and undone by the next apply; declare it in the manifest instead.\n"
 )
 _GET_INIT_PID = 4  # lxc_cmd_t in src/lxc/commands.h, unchanged from LXC 2 to 6
+_SETTLING = 10  # seconds that a dying container's monitor may take to clear up
 _HOOK = f"{LIBRARY}/hook"
 
 
@@ -77,8 +78,24 @@ def containers(host: Host) -> list[Box]:
         directory = host.paths.container(name)
         found = record.load(directory)
         if found is not None and found.name == name:
-            boxes.append(Box(found, directory, init_pid(host, name)))
+            boxes.append(Box(found, directory, _settled_pid(host, name)))
     return boxes
+
+
+def _settled_pid(host: Host, name: str) -> int | None:
+    """``init_pid``, of a container that is neither ending nor rebooting this moment: those are waited for."""
+    deadline = time.monotonic() + _SETTLING
+    pid = init_pid(host, name)
+    while pid is not None and not is_alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.02)
+        pid = init_pid(host, name)
+    return pid
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process exists and is more than a zombie (proc(5), field 3 of stat)."""
+    stat = files.read(f"/proc/{pid}/stat") or ""
+    return stat.rpartition(") ")[2][:1] not in ("", "Z", "X")
 
 
 def names(host: Host) -> list[str]:

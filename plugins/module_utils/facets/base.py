@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from .. import model
 from ..host import Box, Host
 from ..steps import Change
 
@@ -40,7 +39,6 @@ class Facet:
         """Put back what a container loses when it reboots itself.
 
         LXC then makes cgroup and network namespace anew from the configuration of the first start, which is older than
-        what was changed live since.
+        what was changed live since; an option that is no longer declared must be undone again, too.
         """
-        rows = {path: value for path, value in box.record.fields.items() if model.row(path).facet == self.name}
-        self.apply_live(host, box, [Change(path, None, value) for path, value in rows.items()])
+        self.apply_live(host, box, [Change(row, None, box.record.fields.get(row)) for row in self.live_rows])

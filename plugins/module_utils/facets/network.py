@@ -48,6 +48,16 @@ class Network(Facet):
             before = interfaces(box.record.fields).get(interface, {})
             _apply(box, interface, before, wanted.get(interface, {}))
 
+    def reapply(self, host: Host, box: Box) -> None:
+        """The interfaces are as they were at the first start: what they have beyond the record goes."""
+        outside = {link.name: link for link in netlink.links().values()}
+        inside = namespaces.inside(lambda: _links_of(box))
+        for interface, options in interfaces(box.record.fields).items():
+            link, end = inside.get(interface), outside.get(host_end(box, interface))
+            if link is not None and end is not None:
+                before = {"ip": sorted({*link.addresses, *end.host_routes}), "gateway": link.gateways}
+                _apply(box, interface, before, options)
+
 
 def interfaces(fields: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The interfaces of a flat record, each a map of its options, by name."""

@@ -19,12 +19,11 @@ from . import syscalls
 _OVERLAY_OPTIONS = (("index", "on"), ("nfs_export", "on"))
 
 
-def mapped_view(path: str, userns: int, readonly: bool) -> int:
-    """A detached mount of ``path`` in which the ids on disk are those of the user namespace."""
+def mapped_view(path: str, userns: int) -> int:
+    """A detached read-only mount of ``path`` in which the ids on disk are those of the user namespace."""
     tree = syscalls.open_tree(path)
     try:
-        attributes = syscalls.MOUNT_ATTR_IDMAP | (syscalls.MOUNT_ATTR_RDONLY if readonly else 0)
-        syscalls.mount_setattr(tree, attributes, userns)
+        syscalls.mount_setattr(tree, syscalls.MOUNT_ATTR_IDMAP | syscalls.MOUNT_ATTR_RDONLY, userns)
     except BaseException:
         os.close(tree)
         raise
@@ -33,7 +32,7 @@ def mapped_view(path: str, userns: int, readonly: bool) -> int:
 
 def overlay(lower: str, upper: str, work: str, mountpoint: str, userns: int) -> int:
     """A detached overlay. ``mountpoint`` carries the view of ``lower`` for the moment in which the overlay is made."""
-    view = mapped_view(lower, userns, readonly=True)
+    view = mapped_view(lower, userns)
     try:
         syscalls.move_mount(view, mountpoint)
         try:
