@@ -11,6 +11,7 @@ too, is taken whole from whoever goes first. An option left empty undoes what th
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -94,8 +95,7 @@ def _counted(entry: str, own: Mapping[str, Any], manifest: Any, report: Report) 
     )  # fmt: skip
     count = _count(own, here, report)
     if count is None:
-        _check_alone(template, report)
-        yield template
+        yield dataclasses.replace(template, options=_alone(template, report))
         return
     if count > 1:
         for name in ("id", "mac"):
@@ -142,7 +142,7 @@ def _node(merged: Mapping[str, Any], manifest: Any, here: Path, report: Report) 
 
 def _count(own: Mapping[str, Any], here: Path, report: Report) -> int | None:
     value = own.get("count")
-    if value is None:
+    if value is None or model.is_deferred(value):
         return None
     try:
         found: int = model.KINDS["int"].parse(value, schema.COUNT)
@@ -192,11 +192,16 @@ def _having(name: str, options: Mapping[str, Any]) -> Iterator[Path]:
             yield ("network", interface, name)
 
 
-def _check_alone(container: Container, report: Report) -> None:
+def _alone(container: Container, report: Report) -> Mapping[str, Any]:
+    """The options of a container without count, which has no use for ranges."""
+    kept: dict[Path, list[Any]] = {}
     for path, listed in _listed(container.options):
-        for text in listed:
-            if isinstance(text, str) and "-" in text and not model.is_deferred(text):
-                report(container.source(path), f"{text!r} is a range; write one address, or count: beside network:")
+        spans = [item for item in listed if isinstance(item, str) and "-" in item and not model.is_deferred(item)]
+        for text in spans:
+            report(container.source(path), f"{text!r} is a range; write one address, or count: beside network:")
+        if spans:
+            kept[path] = [item for item in listed if item not in spans]
+    return _give(container.options, kept)
 
 
 def _addresses(container: Container, count: int, report: Report) -> dict[Path, list[Any]]:
@@ -234,11 +239,11 @@ def _listed(options: Mapping[str, Any]) -> Iterator[tuple[Path, list[Any]]]:
             yield ("network", interface, "ip"), ip if isinstance(ip, list) else [ip]
 
 
-def _give(options: Mapping[str, Any], values: Mapping[Path, Any]) -> dict[str, Any]:
-    """A copy with other values at some paths below ``network``."""
-    result = dict(options)
-    if values:
-        result["network"] = dict(result["network"])
+def _give(options: Mapping[str, Any], values: Mapping[Path, Any]) -> Mapping[str, Any]:
+    """The options with other values at some paths below ``network``."""
+    if not values:
+        return options
+    result = {**options, "network": dict(options["network"])}
     for (_, interface, name), value in values.items():
         result["network"][interface] = {**result["network"][interface], name: value}
     return result

@@ -19,20 +19,20 @@ from pathlib import Path
 def has(file: str, digest: str) -> bool:
     """Whether ``file`` was last found good with this digest."""
     try:
-        return _entry(file).read_text(encoding="ascii") == digest
-    except (OSError, ValueError, RuntimeError):
+        return _entry(file).read_bytes() == digest.encode()
+    except (OSError, RuntimeError):
         return False
 
 
 def add(file: str, digest: str) -> None:
     """Remember that ``file`` was found good, in place of what was remembered of it before."""
-    with contextlib.suppress(OSError, ValueError, RuntimeError):
+    with contextlib.suppress(OSError, RuntimeError):
         entry = _entry(file)
         entry.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Aside and renamed, as several runs may do this at once.
         handle, aside = tempfile.mkstemp(dir=entry.parent)
-        with os.fdopen(handle, "w", encoding="ascii") as stream:
-            stream.write(digest)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(digest.encode())
         Path(aside).replace(entry)
 
 

@@ -52,11 +52,12 @@ class Vaulted(str):
 
 
 class Document(NamedTuple):
-    """What a text holds. ``value`` is ``None`` where nothing could be made of it."""
+    """What a text holds. ``value`` is ``None`` where nothing could be made of it, as are the values in ``lost``."""
 
     value: Any
     findings: list[Finding]
     root: Node | None
+    lost: frozenset[Path] = frozenset()
 
     def line(self, path: Path) -> int:
         """The line of a path, or of the closest part of it that is there."""
@@ -88,7 +89,7 @@ def parse(text: str) -> Document:
     if size > _MAX_VALUES:
         reader.find(root, (), f"aliases make more than {_MAX_VALUES} values of it; write fewer")
         return Document(None, reader.findings, root)
-    return Document(value, reader.findings, root)
+    return Document(value, reader.findings, root, frozenset(reader.lost))
 
 
 def _too_deep(text: str) -> int | None:
@@ -119,19 +120,25 @@ class _Reader:
         self._loader = loader
         self._made: dict[int, tuple[Any, int]] = {}
         self.findings: list[Finding] = []
+        self.lost: set[Path] = set()
 
     def find(self, node: Node, path: Path, message: str) -> None:
         self.findings.append(Finding(node.start_mark.line + 1, path, message))
+
+    def lose(self, node: Node, path: Path, message: str) -> None:
+        """Report a value of which nothing, or not all, can be made."""
+        self.find(node, path, message)
+        self.lost.add(path)
 
     def read(self, node: Node, path: Path, above: tuple[int, ...]) -> tuple[Any, int]:
         """The value of a node and how many values it is made of, aliases counted each time they appear."""
         if id(node) in self._made:
             return self._made[id(node)]
         if id(node) in above:
-            self.find(node, path, "contains itself; write it without the alias")
+            self.lose(node, path, "contains itself; write it without the alias")
             return None, 1
         if len(above) >= _MAX_DEPTH:
-            self.find(node, path, f"is nested more than {_MAX_DEPTH} levels deep; write a flat map of options")
+            self.lose(node, path, f"is nested more than {_MAX_DEPTH} levels deep; write a flat map of options")
             return None, 1
         self._check_tag(node, path)
         inside = (*above, id(node))
@@ -160,7 +167,7 @@ class _Reader:
         own: dict[str, tuple[Node, Node]] = {}
         for key, value in node.value:
             if not isinstance(key, ScalarNode):
-                self.find(key, path, 'has a list or map as a key; an expression needs quotes, such as "{{ name }}"')
+                self.lose(key, path, 'has a map or list for a name; if it is an expression, write it in quotes: "{{ ... }}"')
             elif key.tag == _MERGE:
                 merged = {**self._merged(value, path, above), **merged}
             else:
@@ -183,7 +190,7 @@ class _Reader:
         pairs: dict[str, tuple[Node, Node]] = {}
         for source in reversed(sources):
             if not isinstance(source, MappingNode) or id(source) in above:
-                self.find(source, (*path, "<<"), "only a map can be merged in; write <<: *NAME, where &NAME marks one")
+                self.lose(source, path, "only a map can be merged in; write <<: *NAME, where &NAME marks one")
                 continue
             self.read(source, path, above)  # carries out its own merge keys
             pairs.update({key.value: (key, value) for key, value in source.value if isinstance(key, ScalarNode)})
@@ -191,7 +198,7 @@ class _Reader:
 
     def _vaulted(self, node: Node, path: Path) -> Any:
         if not isinstance(node, ScalarNode) or not node.value.lstrip().startswith("$ANSIBLE_VAULT;"):
-            self.find(node, path, "is tagged !vault but not encrypted; write what ansible-vault encrypt_string prints")
+            self.lose(node, path, "is tagged !vault but not encrypted; write what ansible-vault encrypt_string prints")
             return None
         return Vaulted(self._loader.construct_object(node))
 
@@ -206,7 +213,7 @@ class _Reader:
             if node.tag == f"{_TAG}float":
                 return SafeConstructor.construct_yaml_float(self._loader, node)
         except (ValueError, KeyError, OverflowError, IndexError):
-            self.find(node, path, "cannot be read as what its tag says; write it in quotes, without a tag")
+            self.lose(node, path, "cannot be read as what its tag says; write it in quotes, without a tag")
             return None
         if node.tag == _STR and "{" in node.value:
             return self._loader.construct_object(node)

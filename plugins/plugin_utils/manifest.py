@@ -88,11 +88,19 @@ def _check(
     shape = structure.check(document.value, text, remember_as)
     containers = expand.containers(document.value, report)
     meaning.check(document.value, containers, report, warn)
-    # Where both have something to say, the second knows better what to write.
+    for path, message in _without_echoes(shape, meant, document.lost):
+        findings.append(Finding(document.line(path), path, message))
+    return containers
+
+
+def _without_echoes(shape: list[Problem], meant: list[Problem], lost: frozenset[Path]) -> list[Problem]:
+    """One mistake, one message: what follows from something that is reported already is left out."""
+    unmade = {problem.path for problem in shape}
+    meant = [p for p in meant if not any(p.path[:length] in unmade for length in range(len(p.path)))]
+    # Where both have something to say of one option, the second knows better what to write.
     told = {problem.path for problem in meant}
     shape = [p for p in shape if p.path not in told and not (p.path[-1:] and p.path[-1].isdigit() and p.path[:-1] in told)]
-    findings += [Finding(document.line(path), path, message) for path, message in [*shape, *meant]]
-    return containers
+    return [p for p in (*shape, *meant) if not any(p.path[:length] in lost for length in range(len(p.path) + 1))]
 
 
 def _not_a_map(document: Document) -> Finding:

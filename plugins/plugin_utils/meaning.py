@@ -147,17 +147,18 @@ def _shared_ids(containers: list[Container], report: Report) -> None:
             continue
         other = owners.setdefault(slot, container)
         if other is not container and other.entry != container.entry:
-            report(container.source(("id",)), f"{slot} is {other.name!r}'s already; write another one, or none")
+            report(container.source(("id",)), f"{slot} belongs to {other.name!r} already; write another one, or none")
 
 
 def _shared_addresses(
     manifest: Any, containers: list[Container], flats: Mapping[str, Mapping[str, Any]], report: Report
 ) -> None:
-    owners: dict[str, str] = {}
+    # Of each address: the entry in ``containers`` that has it first, and in words who that is.
+    owners: dict[str, tuple[str, str]] = {}
     for name, node in section(manifest, "nodes").items():
         host = node.get("ansible_host") if isinstance(node, Mapping) else None
         try:
-            owners[units.parse_address(host)] = f"the node {name!r}"
+            owners[units.parse_address(host)] = ("", f"the node {name!r}")
         except ValueError:
             continue  # a name, an expression, or none
     for container in containers:
@@ -167,10 +168,11 @@ def _shared_addresses(
                 continue
             for item in [value] if parts[-1] == "mac" else value:
                 what = item.split("/")[0]
-                whose = f"{container.name!r}"
-                owner = owners.setdefault(what, f"{whose} on {parts[1]}")
-                if owner != f"{whose} on {parts[1]}":
-                    report(container.source(parts), f"{what} belongs to {owner} already; write another one")
+                own = (container.entry, f"{container.name!r} on {parts[1]}")
+                owner = owners.setdefault(what, own)
+                # That a counted container cannot have one MAC is said already.
+                if owner != own and not (parts[-1] == "mac" and owner[0] == container.entry):
+                    report(container.source(parts), f"{what} belongs to {owner[1]} already; write another one")
 
 
 def _promises(
@@ -186,9 +188,12 @@ def _promises(
         capacity = _options(schema.CAPACITY, body.get("capacity") if isinstance(body, Mapping) else None, (), [])
         here = [c for c in containers if c.node == node and flats[c.name].get("state") != "absent"]
         for name, limit in capacity.items():
-            promised = sum(flats[container.name].get(name, 0) for container in here)
+            shares = sorted(((flats[c.name].get(name, 0), c.name) for c in here), key=lambda s: (-s[0], s[1]))
+            promised = sum(share for share, _ in shares)
             if promised > limit:
-                text = f"{show[name](limit)} cannot keep the {show[name](promised)} promised to {len(here)} containers"
+                largest = ", ".join(f"{owner} {show[name](share)}" for share, owner in shares[:3])
+                more = f" and {len(shares) - 3} more" if len(shares) > 3 else ""
+                text = f"{show[name](limit)} is less than the {show[name](promised)} promised ({largest}{more})"
                 instead = "" if overcommit else ", or write overcommit: true below policy:"
                 report(("nodes", node, "capacity", name), f"{text}; promise less, or move some elsewhere{instead}")
         if "ram" in capacity and not overcommit:

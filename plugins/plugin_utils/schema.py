@@ -100,6 +100,7 @@ def manifest_schema() -> Schema:
             ),
             "nodes": {
                 **_named(_node(), "Hosts that run containers.", {"node1": {"ansible_host": "192.0.2.11"}}, ["null"]),
+                "type": "object",
                 "minProperties": 1,
             },
             "containers": _named(
