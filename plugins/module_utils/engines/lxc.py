@@ -93,9 +93,12 @@ def _settled_pid(host: Host, name: str) -> int | None:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process exists and is more than a zombie (proc(5), field 3 of stat)."""
-    stat = files.read(f"/proc/{pid}/stat") or ""
-    return stat.rpartition(") ")[2][:1] not in ("", "Z", "X")
+    """Whether a process still has its namespaces: the first that it loses when it ends, long before its number."""
+    try:
+        os.readlink(f"/proc/{pid}/ns/uts")
+        return True
+    except OSError:
+        return False
 
 
 def names(host: Host) -> list[str]:
