@@ -43,13 +43,13 @@ def parse(raw: Mapping[str, Any], path: tuple[str, ...] = ("templates",)) -> tup
     """All templates of a fleet. One that is wrong, or starts from a wrong one, is left out and its problem told."""
     problems: list[Problem] = []
     definitions: dict[str, dict[str, Any]] = {}
+    raw = {str(name): body for name, body in raw.items()}
     for name, body in raw.items():
-        here = (*path, str(name))
-        found = _definition(str(name), body, here)
+        found = _definition(name, body, (*path, name))
         if isinstance(found, list):
             problems += found
         else:
-            definitions[str(name)] = found
+            definitions[name] = found
     templates: dict[str, Template] = {}
     for name in definitions:
         chain = _chain(name, definitions)

@@ -96,7 +96,8 @@ def _parse_name(value: Any) -> str:
 def _parse_map(value: Any, _field: Field) -> dict[str, str]:
     if not isinstance(value, Mapping):
         raise ValueError("is not a map; write names with an address each, such as db.internal: 10.20.0.5")
-    return {units.parse_hostname(name): units.parse_address(address) for name, address in sorted(value.items())}
+    hosts = {units.parse_hostname(name): units.parse_address(address) for name, address in value.items()}
+    return dict(sorted(hosts.items()))
 
 
 def _show_list(value: Any) -> str:
