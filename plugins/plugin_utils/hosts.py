@@ -15,8 +15,8 @@ from .expand import Container
 from .lines import Vaulted
 from .manifest import Fleet
 
-# The node's own, of which a container has others: how it is reached, and where its Python is.
-_NOT_PASSED_ON = ("ansible_connection", "ansible_python_interpreter")
+# The Python that a node's packages are for (pyroute2 is one of them), whatever else is on its path.
+_NODE_PYTHON = "/usr/bin/python3"
 
 
 class TwoFleets(Exception):
@@ -28,6 +28,7 @@ def populate(inventory: Any, fleet: Fleet) -> None:
     _refuse_second(inventory, fleet)
     for group in ("carve_nodes", "carve_containers"):
         inventory.add_group(group)
+    inventory.set_variable("carve_nodes", "ansible_python_interpreter", _NODE_PYTHON)
     shared = {
         "fleet": fleet.name,
         "allow": list(fleet.policy.get("allow") or ()),
@@ -51,21 +52,17 @@ def populate(inventory: Any, fleet: Fleet) -> None:
         for container in by_node[name]:
             # A container that should be absent is no host; the node still hears of it.
             if container.options.get("state") != "absent":
-                _add(inventory, container.name, _reach(container, name, variables))
+                _add(inventory, container.name, _reach(container, name))
                 for group in _groups(container):
                     inventory.add_child(inventory.add_group(group), container.name)
 
 
-def _reach(container: Container, node: str, variables: Mapping[str, Any]) -> dict[str, Any]:
-    """A container's variables: those of its node, which its connection goes through, and who it is there."""
-    passed_on = {name: value for name, value in variables.items() if name not in _NOT_PASSED_ON}
+def _reach(container: Container, node: str) -> dict[str, Any]:
+    """A container's variables. How its node is reached is the node's own to say: the connection asks it."""
     return {
-        "ansible_host": node,
-        **passed_on,
         "ansible_connection": "carve.vps.attach",
         "carve_node": node,
         "carve_container": container.name,
-        "carve_node_connection": variables.get("ansible_connection", "ssh"),
         "carve_labels": _texts(container.labels),
     }
 
