@@ -54,7 +54,7 @@ def run(
 def _who(desired: Desired) -> dict[str, str]:
     """What the lock tells others about this run."""
     user = os.environ.get("SUDO_USER") or os.environ.get("USER") or "root"
-    return {"fleet": desired.fleet, "user": user, "from": os.environ.get("SSH_CLIENT", "this node").split(" ")[0]}
+    return {"fleet": desired.fleet, "user": user, "from": os.environ.get("SSH_CLIENT", "itself").split(" ")[0]}
 
 
 @dataclass(frozen=True)

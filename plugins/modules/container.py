@@ -47,7 +47,7 @@ options:
   lock_timeout:
     description: Seconds to wait for another run on the node to end.
     type: int
-    default: 0
+    default: 60
 attributes:
   check_mode:
     support: full
@@ -130,7 +130,7 @@ def main() -> None:
             "networks": {"type": "dict", "default": {}},
             "allow": {"type": "list", "elements": "str", "choices": list(ALLOWABLE), "default": []},
             "secrets": {"type": "list", "elements": "str", "default": [], "no_log": True},
-            "lock_timeout": {"type": "int", "default": 0},
+            "lock_timeout": {"type": "int", "default": 60},
         },
         supports_check_mode=True,
     )

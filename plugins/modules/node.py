@@ -60,7 +60,7 @@ options:
   lock_timeout:
     description: Seconds to wait for another run on the node to end.
     type: int
-    default: 0
+    default: 60
 attributes:
   check_mode:
     support: full
@@ -189,7 +189,7 @@ def main() -> None:
             "prune": {"type": "bool", "default": True},
             "secrets": {"type": "list", "elements": "str", "default": [], "no_log": True},
             "expect": {"type": "str"},
-            "lock_timeout": {"type": "int", "default": 0},
+            "lock_timeout": {"type": "int", "default": 60},
         },
         supports_check_mode=True,
     )

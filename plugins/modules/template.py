@@ -38,7 +38,7 @@ options:
   lock_timeout:
     description: Seconds to wait for another run on the node to end.
     type: int
-    default: 0
+    default: 60
 attributes:
   check_mode:
     support: full
@@ -103,7 +103,7 @@ def main() -> None:
             "templates": {"type": "dict", "required": True},
             "collect": {"type": "bool", "default": False},
             "secrets": {"type": "list", "elements": "str", "default": [], "no_log": True},
-            "lock_timeout": {"type": "int", "default": 0},
+            "lock_timeout": {"type": "int", "default": 60},
         },
         supports_check_mode=True,
     )
