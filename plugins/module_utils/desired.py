@@ -110,7 +110,7 @@ def unknown(path: tuple[str, ...], name: str, names: Collection[str], what: str 
 
 
 def _link_name(name: str | None) -> None:
-    if name is not None and (not 0 < len(name) <= 15 or any(c in name for c in "/ :\t%") or name in (".", "..")):
+    if name is not None and (not 0 < len(name.encode()) <= 15 or any(c in name for c in "/ :\t%") or name in (".", "..")):
         raise ValueError(f"{name!r} is no name for a network card; write at most 15 characters, such as br-lan")
 
 
@@ -149,7 +149,7 @@ def container(
     if "search_domains" in flat and raw.get("nameservers") is None:
         problems.append(Problem((*path, "search_domains"), "needs nameservers: beside it; write both or neither"))
     gateways: set[int] = set()
-    for interface in sorted(interfaces):
+    for interface in sorted(interfaces, key=str):
         flat.update(_interface(fleet, name, str(interface), interfaces[interface], networks, gateways, path, problems))
     return flat
 
