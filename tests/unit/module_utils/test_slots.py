@@ -10,13 +10,14 @@ import itertools
 
 import pytest
 from ansible_collections.carve.vps.plugins.module_utils import slots
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 names = st.text("abc123-", min_size=1, max_size=6)
 slot = st.integers(slots.FIRST, slots.LAST)
 
 
+@settings(max_examples=10)
 @given(names, names)
 def test_candidates_are_all_slots_once(fleet: str, name: str) -> None:
     found = list(slots.candidates(fleet, name))
