@@ -47,12 +47,12 @@ containers:
 """
 
 import os
+from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleParserError
 from ansible.parsing.vault import is_encrypted_file
 from ansible.plugins.inventory import BaseInventoryPlugin
-
 from ansible_collections.carve.vps.plugins.plugin_utils import hosts, manifest, structure
 
 
@@ -76,7 +76,7 @@ class InventoryModule(BaseInventoryPlugin):
     def parse(self, inventory: Any, loader: Any, path: str, cache: bool = True) -> None:
         """Read the manifest and add what it declares."""
         super().parse(inventory, loader, path, cache)
-        with open(path, "rb") as stream:
+        with Path(path).open("rb") as stream:
             encrypted = is_encrypted_file(stream)
         text = loader.get_text_file_contents(path)
         try:

@@ -27,6 +27,7 @@ _TAG = "tag:yaml.org,2002:"
 _STR, _MERGE = f"{_TAG}str", f"{_TAG}merge"
 _KNOWN_TAGS = {f"{_TAG}{name}" for name in ("str", "int", "float", "bool", "null", "map", "seq", "merge", "value")}
 _VAULT_TAGS = ("!vault", "!vault-encrypted")
+_OTHER_KIND = 'has a map or list for a name; if it is an expression, write it in quotes: "{{ ... }}"'
 # Far beyond any manifest, and far below what Python's recursion and memory would suffer from.
 _MAX_DEPTH, _MAX_VALUES, _MAX_OPEN = 40, 1_000_000, 500
 
@@ -93,7 +94,7 @@ def parse(text: str) -> Document:
 
 
 def _too_deep(text: str) -> int | None:
-    """The line where brackets or dashes nest so deeply that the parser's own recursion, in C, would overrun the stack."""
+    """The line where brackets or dashes nest so deeply that the parser's recursion, in C, would overrun the stack."""
     if sum(map(text.count, ("[", "{", "- ", "? "))) < _MAX_OPEN:
         return None
     depth = 0
@@ -142,6 +143,7 @@ class _Reader:
             return None, 1
         self._check_tag(node, path)
         inside = (*above, id(node))
+        made: tuple[Any, int]
         if node.tag in _VAULT_TAGS:
             made = self._vaulted(node, path), 1
         elif isinstance(node, MappingNode):
@@ -157,17 +159,20 @@ class _Reader:
     def _check_tag(self, node: Node, path: Path) -> None:
         if node.tag == f"{_TAG}timestamp":
             node.tag = _STR  # dates mean nothing here; what is written is what is meant
-        elif node.tag not in _KNOWN_TAGS | {*_VAULT_TAGS} and not (node.tag == "!unsafe" and isinstance(node, ScalarNode)):
+        elif node.tag == "!unsafe" and isinstance(node, ScalarNode):
+            pass
+        elif node.tag not in _KNOWN_TAGS and node.tag not in _VAULT_TAGS:
             shown = node.tag.replace(_TAG, "!!")
             self.find(node, path, f"the tag {shown!r} means nothing here; delete it")
-            node.tag = _TAG + {MappingNode: "map", SequenceNode: "seq"}.get(type(node), "str")
+            kinds: dict[type[Node], str] = {MappingNode: "map", SequenceNode: "seq"}
+            node.tag = _TAG + kinds.get(type(node), "str")
 
     def _mapping(self, node: MappingNode, path: Path, above: tuple[int, ...]) -> tuple[dict[str, Any], int]:
         merged: dict[str, tuple[Node, Node]] = {}
         own: dict[str, tuple[Node, Node]] = {}
         for key, value in node.value:
             if not isinstance(key, ScalarNode):
-                self.lose(key, path, 'has a map or list for a name; if it is an expression, write it in quotes: "{{ ... }}"')
+                self.lose(key, path, _OTHER_KIND)
             elif key.tag == _MERGE:
                 merged = {**self._merged(value, path, above), **merged}
             else:
@@ -202,7 +207,7 @@ class _Reader:
             return None
         return Vaulted(self._loader.construct_object(node))
 
-    def _scalar(self, node: ScalarNode, path: Path) -> Any:
+    def _scalar(self, node: Any, path: Path) -> Any:
         try:
             if node.tag == f"{_TAG}null":
                 return None
@@ -221,23 +226,22 @@ class _Reader:
 
 
 # What the parser says, and what to write instead.
-_SYNTAX = (
-    (r"'\\t'|\bfound a tab", "a tab cannot stand here; indent with spaces"),
-    (r"mapping values are not allowed", 'a second ": " stands in one value; write the value in quotes, or indent the '
-     "line like its neighbours"),
-    (r"undefined alias", "an alias *NAME has no anchor; write &NAME where the value is first given"),
-    (r"expected ',' or '}'", "a { is not closed, or a comma is missing; write } after the last option of the map"),
-    (r"expected ',' or ']'", "a [ is not closed, or a comma is missing; write ] after the last item of the list"),
-    (r"unexpected end of stream|end of stream", "a quote is not closed; write the closing quote"),
-    (r"expected ':'|expected key|block end|block mapping|<block", "the line fits no map or list; write NAME: VALUE, "
-     "indented with spaces like the lines of the same map"),
-    (r"unexpected document separator", "a quote is not closed before ---; write the closing quote"),
-    (r"another document|single document", "a second document begins; write one manifest in one file, without ---"),
-    (r"escape", "an unknown escape in double quotes; write single quotes, or two backslashes"),
-    (r"tag handle|tag", "a tag is not understood; delete it"),
-    (r"character that cannot start|unacceptable|control characters|special characters",
-     "a character cannot stand here; write the value in quotes"),
-)  # fmt: skip
+_SYNTAX = {
+    r"'\\t'|\bfound a tab": "a tab cannot stand here; indent with spaces",
+    r"mapping values are not allowed": 'a second ": " stands in one value; '
+    "write the value in quotes, or indent the line like its neighbours",
+    r"undefined alias": "an alias *NAME has no anchor; write &NAME where the value is first given",
+    r"expected ',' or '}'": "a { is not closed, or a comma is missing; write } after the last option of the map",
+    r"expected ',' or ']'": "a [ is not closed, or a comma is missing; write ] after the last item of the list",
+    r"end of stream": "a quote is not closed; write the closing quote",
+    r"expected ':'|expected key|block end|block mapping|<block": "the line fits no map or list; "
+    "write NAME: VALUE, indented with spaces like the lines of the same map",
+    r"unexpected document separator": "a quote is not closed before ---; write the closing quote",
+    r"another document|single document": "a second document begins; write one manifest in one file, without ---",
+    r"escape": "an unknown escape in double quotes; write single quotes, or two backslashes",
+    r"tag": "a tag is not understood; delete it",
+    r"character": "a character cannot stand here; write the value in quotes",
+}
 
 
 def _syntax(error: yaml.YAMLError, text: str) -> Finding:
@@ -259,7 +263,7 @@ def _syntax(error: yaml.YAMLError, text: str) -> Finding:
         return Finding(line, (), 'an expression that begins a value needs quotes; write "{{ ... }}"')
     if re.match(r"^ *\t", content):
         return Finding(line, (), "a tab cannot indent YAML; indent with spaces")
-    for pattern, message in _SYNTAX:
+    for pattern, message in _SYNTAX.items():
         if re.search(pattern, said):
             return Finding(line, (), message)
     return Finding(line, (), f"is not YAML ({said}); look for a missing quote, colon or space here or just above")

@@ -99,7 +99,8 @@ def _without_echoes(shape: list[Problem], meant: list[Problem], lost: frozenset[
     meant = [p for p in meant if not any(p.path[:length] in unmade for length in range(len(p.path)))]
     # Where both have something to say of one option, the second knows better what to write.
     told = {problem.path for problem in meant}
-    shape = [p for p in shape if p.path not in told and not (p.path[-1:] and p.path[-1].isdigit() and p.path[:-1] in told)]
+    items = {p.path for p in shape if p.path and p.path[-1].isdigit() and p.path[:-1] in told}
+    shape = [p for p in shape if p.path not in told | items]
     return [p for p in (*shape, *meant) if not any(p.path[:length] in lost for length in range(len(p.path) + 1))]
 
 

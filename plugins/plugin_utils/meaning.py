@@ -83,18 +83,16 @@ def _networks(networks: Mapping[str, Mapping[str, Any]], problems: list[Problem]
         for option in ("bridge", "uplink"):
             link = network.get(option)
             if link in links:
-                problems.append(
-                    Problem(("networks", name, option), f"{link!r} belongs to {links[link]!r} already; write another one")
-                )
+                text = f"{link!r} belongs to {links[link]!r} already; write another one"
+                problems.append(Problem(("networks", name, option), text))
             elif link is not None:
                 links[link] = name
         subnets += [(ipaddress.ip_network(subnet), name) for subnet in network.get("subnet", ())]
     for (one, first), (other, second) in combinations(subnets, 2):
         if one.version == other.version and one.overlaps(other):
             whose = f"of {first!r}" if first != second else "beside it"
-            problems.append(
-                Problem(("networks", second, "subnet"), f"{other} overlaps {one} {whose}; write one apart from it")
-            )
+            text = f"{other} overlaps {one} {whose}; write one apart from it"
+            problems.append(Problem(("networks", second, "subnet"), text))
 
 
 def _containers(
@@ -127,7 +125,7 @@ def _names(manifest: Any, containers: list[Container], report: Report) -> None:
     for container in containers:
         path = ("containers", container.entry)
         if container.name in nodes:
-            report(path, f"{container.name!r} is a node's name, and both are hosts of one inventory; rename one of them")
+            report(path, f"{container.name!r} is a node's name, and both are hosts of one inventory; rename one")
         elif container.name in _RESERVED:
             report(path, f"{container.name!r} has a meaning of its own in every inventory; write another name")
         elif len(container.name) > 63 >= len(container.entry):

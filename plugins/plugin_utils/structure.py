@@ -10,14 +10,14 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..module_utils import model, units
 from ..module_utils.model import Problem
 from . import known_good, schema
 
-if TYPE_CHECKING:
-    from jsonschema import ValidationError
+# A jsonschema.ValidationError, whose attributes' types depend on which rule was broken.
+Broken = Any
 
 _KINDS: dict[type, str] = {dict: "a map", list: "a list", str: "text", bool: "true or false", int: "a number",
                            float: "a number", type(None): "empty"}  # fmt: skip
@@ -49,14 +49,14 @@ def check(value: Any, text: str, file: str | None) -> list[Problem]:
 
 def _validate(value: Any, rules: schema.Schema) -> Iterator[Problem]:
     try:
-        from jsonschema import Draft202012Validator  # noqa: PLC0415  (slow to load, and seldom needed)
-    except ImportError as error:
-        raise Unavailable("the Python package jsonschema is missing; install it with: pip install jsonschema") from error
+        from jsonschema import Draft202012Validator  # here, as it is slow to load and seldom needed
+    except ImportError as missing:
+        raise Unavailable("jsonschema is missing on the controller; install it: pip install jsonschema") from missing
     for error in Draft202012Validator(rules).iter_errors(value):
         yield from _reword(error, error.schema)
 
 
-def _reword(error: ValidationError, outer: schema.Schema) -> Iterator[Problem]:
+def _reword(error: Broken, outer: schema.Schema) -> Iterator[Problem]:
     """``outer`` is the innermost schema around that describes and exemplifies what is wanted."""
     path = tuple(str(part) for part in error.absolute_path)
     value, rule = error.instance, error.validator_value
@@ -82,9 +82,9 @@ def _reword(error: ValidationError, outer: schema.Schema) -> Iterator[Problem]:
         yield Problem(path, f"{_is(value, error)}; write {_wanted(outer)}")
 
 
-def _closest(error: ValidationError, path: tuple[str, ...], outer: schema.Schema) -> Iterator[Problem]:
+def _closest(error: Broken, path: tuple[str, ...], outer: schema.Schema) -> Iterator[Problem]:
     """Of the alternatives of an ``anyOf``, speak of the one that was meant: the first whose type fits."""
-    branches: dict[Any, list[ValidationError]] = {}
+    branches: dict[Any, list[Broken]] = {}
     for cause in error.context or ():
         branches.setdefault(cause.schema_path[0], []).append(cause)
     for index, causes in branches.items():
@@ -123,7 +123,7 @@ def _unknown(name: str, rules: schema.Schema) -> str:
     return f"unknown option; {model.nearest(name, [*rules['properties'], *(_COMMON if patterns else ())])}"
 
 
-def _is(value: Any, error: ValidationError) -> str:
+def _is(value: Any, error: Broken) -> str:
     """What was written, and if it is of the right type after all, what about it is wrong."""
     if value is None:
         return "is empty"
@@ -138,7 +138,14 @@ def _is(value: Any, error: ValidationError) -> str:
 
 def _wanted(rules: schema.Schema) -> str:
     example = next(iter(rules.get("examples", ())), rules.get("default"))
-    fits = {"object": dict, "array": list, "string": str, "boolean": bool, "integer": int, "number": (int, float)}
+    fits: dict[str, Any] = {
+        "object": dict,
+        "array": list,
+        "string": str,
+        "boolean": bool,
+        "integer": int,
+        "number": (int, float),
+    }
     # Of several types, the one that the example shows.
     names = [name for name in _types(rules) if name in fits and (example is None or isinstance(example, fits[name]))]
     wanted = _WANTED[names[0]] if names else "a value"

@@ -46,8 +46,9 @@ containers:
     protect: true
 """)
 
+ROWS = (*model.CONTAINER, *model.INTERFACE, *model.NETWORK, *model.TEMPLATE, *model.BUILD)
 WORDS = sorted(
-    {row.name for table in (model.CONTAINER, model.INTERFACE, model.NETWORK, model.TEMPLATE, model.BUILD) for row in table}
+    {row.name for row in ROWS}
     | set(schema.manifest_schema()["properties"])
     | {"flavor", "node", "count", "labels", "capacity", "eth0", "web", "db", "node1", "lan", "ansible_host", "<<"}
 )
@@ -62,9 +63,9 @@ scalars = st.one_of(
     st.dates(),
     st.binary(max_size=4),
     st.sampled_from([
-        *WORDS, "512M", "10.20.0.5", "10.20.0.5-9", "fd00:20::5", "fd00:20::5-ffff", "0.0.0.0/0", "::/0", "{{ x }}", "{%",
-        "255.255.255.250-255.255.255.255", "1" * 400, "9" * 40 + "P", "fe80::1%eth0", "web\n", "02:00:00:aa:bb:cc", "-", "",
-        10**400, 16, 2,
+        *WORDS, "512M", "10.20.0.5", "10.20.0.5-9", "fd00:20::5", "fd00:20::5-ffff", "0.0.0.0/0", "::/0", "{{ x }}",
+        "255.255.255.250-255.255.255.255", "1" * 400, "9" * 40 + "P", "fe80::1%eth0", "web\n", "02:00:00:aa:bb:cc",
+        "{%", "-", "", 10**400, 16, 2,
     ]),
 )  # fmt: skip
 values = st.recursive(
@@ -73,6 +74,9 @@ values = st.recursive(
     max_leaves=12,
 )
 quick = settings(max_examples=150, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+
+
+SLIPS = ["\t", "\n", ": ", "- ", "&a ", "*a", "<<: *a", "{{", "}}", "!vault ", "!!int ", "'", "? "]
 
 
 def check(text: str) -> None:
@@ -140,10 +144,7 @@ def test_good_manifest_with_mistakes(mistakes: list[tuple[tuple[Any, ...], str, 
         st.tuples(
             st.integers(0, 5000),
             st.integers(0, 3),
-            st.one_of(
-                st.text(max_size=3),
-                st.sampled_from(["\t", "\n", ": ", "- ", "&a ", "*a", "<<: *a", "{{", "}}", "!vault ", "!!int ", "'", "? "]),
-            ),
+            st.one_of(st.text(max_size=3), st.sampled_from(SLIPS)),
         ),
         min_size=1,
         max_size=4,
@@ -151,8 +152,8 @@ def test_good_manifest_with_mistakes(mistakes: list[tuple[tuple[Any, ...], str, 
 )
 def test_good_text_with_slips(slips: list[tuple[int, int, str]]) -> None:
     text = yaml.safe_dump(GOOD, sort_keys=False)
-    for position, deleted, inserted in slips:
-        position %= len(text)
+    for place, deleted, inserted in slips:
+        position = place % len(text)
         text = text[:position] + inserted + text[position + deleted :]
     check(text)
 
