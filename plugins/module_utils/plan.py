@@ -18,6 +18,7 @@ from typing import Any
 from . import model, slots
 from .definitions import Template
 from .desired import Desired
+from .plan_addresses import conflicts
 from .plan_networks import network_steps
 from .plan_templates import builds_for
 from .steps import PHASES, Change, ContainerSeen, NodeSeen, Plan, Step
@@ -44,6 +45,7 @@ def make(desired: Desired, node: NodeSeen) -> Plan:
                 for name, seen in node.containers.items()
                 if seen.fleet == desired.fleet and name not in desired.containers
             ]
+    errors += conflicts(desired, node, steps)
     steps += network_steps(desired, node, steps, notes)
     steps += builds_for(desired, node, steps)
     steps.sort(key=lambda step: (PHASES.index(step.phase), step.order, step.kind, step.name))
@@ -271,10 +273,10 @@ def _live_steps(
 ) -> list[Step]:
     """One step for each facet and direction."""
     rooms: dict[tuple[str, str], list[tuple[Change, str]]] = {}
-    for change, reason in differences:
-        field = model.row(change.field)
-        phase = "shrink" if field.capacity and _smaller(change) else "change"
-        rooms.setdefault((phase, field.facet), []).append((change, reason))
+    for difference, reason in differences:
+        facet = model.row(difference.field).facet
+        for phase, change in _in_order(difference):
+            rooms.setdefault((phase, facet), []).append((change, reason))
     steps = []
     for (phase, facet), items in rooms.items():
         reasons = sorted({reason for _change, reason in items})
@@ -282,6 +284,20 @@ def _live_steps(
         step = Step("container", name, "change", phase, "live", "; ".join(reasons), facet, changes, target=target)
         steps.append(step.hold(_ram_in_use(changes, seen), refused=True))
     return steps
+
+
+def _in_order(change: Change) -> list[tuple[str, Change]]:
+    """A change by phase: what is given back is given back before anybody takes it, addresses among the rest."""
+    field = model.row(change.field)
+    if field.capacity:
+        return [("shrink" if _smaller(change) else "change", change)]
+    if change.field.endswith(".ip") and change.before:
+        kept = [item for item in change.before if item in (change.after or [])]
+        if len(kept) < len(change.before):
+            shrunk = Change(change.field, change.before, kept if change.after is not None else None)
+            grown = Change(change.field, kept, change.after)
+            return [("shrink", shrunk)] + ([("change", grown)] if grown.after not in (None, kept) else [])
+    return [("change", change)]
 
 
 def _smaller(change: Change) -> bool:

@@ -24,7 +24,7 @@ CACHE = Path(__file__).parents[2] / ".cache" / "tests"
 PACKAGES = "init,dbus,iproute2,iputils-ping,netbase,procps,python3-minimal"
 ALL = ["restart", "rebuild", "destroy"]
 NETWORKS = {
-    "public": {"mode": "routed", "subnet": ["203.0.113.0/24", "fd00:113::/64"]},
+    "public": {"mode": "routed", "subnet": ["198.18.113.0/24", "fd00:113::/64"]},
     "lan": {
         "mode": "bridged", "bridge": "br-carvetest", "subnet": ["10.213.0.0/24", "fd00:213::/64"],
         "gateway": ["10.213.0.1", "fd00:213::1"],

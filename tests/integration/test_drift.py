@@ -40,7 +40,7 @@ def _write_cgroup_value() -> None:
 
 
 def _remove_address() -> None:
-    inside(NAME, "ip", "addr", "del", "203.0.113.20/32", "dev", "eth0")
+    inside(NAME, "ip", "addr", "del", "198.18.113.20/32", "dev", "eth0")
 
 
 def _remove_route() -> None:
@@ -64,7 +64,7 @@ LIVE: list[tuple[Callable[[], None], str, str, str]] = [
     (_edit_config, "config", "lxc.start.order = 7\nlxc.mount.entry = /srv srv none bind,create=dir 0 0",
      "lxc.start.order = 100"),
     (_write_cgroup_value, "ram", "100M", "192M"),
-    (_remove_address, "network.eth0.ip", "fd00:113::20/128", "203.0.113.20/32, fd00:113::20/128"),
+    (_remove_address, "network.eth0.ip", "fd00:113::20/128", "198.18.113.20/32, fd00:113::20/128"),
     (_remove_route, "network.eth0.gateway", "fe80::1", "169.254.1.1, fe80::1"),
     (_change_hostname, "hostname", "somebody-else", NAME),
     (_change_hosts, "hosts", "db.internal=10.0.0.66", "db.internal=10.0.0.9"),
@@ -75,7 +75,7 @@ LIVE: list[tuple[Callable[[], None], str, str, str]] = [
 @pytest.fixture
 def drifting(fleet: Fleet) -> Fleet:
     fleet.declare(NAME, ram="192M", cpu_weight=200, hosts={"db.internal": "10.0.0.9"},
-                  network={"eth0": {"on": "public", "ip": ["203.0.113.20", "fd00:113::20"]}})
+                  network={"eth0": {"on": "public", "ip": ["198.18.113.20", "fd00:113::20"]}})
     fleet.apply()
     booted(NAME)
     return fleet

@@ -108,7 +108,7 @@ def test_a_restart_is_held_until_it_is_allowed_and_then_is_one(fleet: Fleet) -> 
     fleet.apply()
     born, identity = start_time("t-one"), box("t-one").record.uuid
     fleet.declare("t-one", network={"eth0": {"on": "lan", "ip": "10.213.0.10", "mac": "02:00:00:00:00:07"},
-                                    "eth1": {"on": "public", "ip": "203.0.113.10"}}, ram="160M")
+                                    "eth1": {"on": "public", "ip": "198.18.113.10"}}, ram="160M")
     result = fleet.apply()
     assert [(step["action"], step["held"]) for step in result["steps"]] == [
         ("change", None), ("restart", "needs allow: restart")
@@ -118,7 +118,7 @@ def test_a_restart_is_held_until_it_is_allowed_and_then_is_one(fleet: Fleet) -> 
     assert start_time("t-one") != born
     assert box("t-one").record.uuid == identity
     assert "02:00:00:00:00:07" in inside("t-one", "ip", "link", "show", "eth0")
-    assert "203.0.113.10" in inside("t-one", "ip", "addr", "show", "eth1")
+    assert "198.18.113.10" in inside("t-one", "ip", "addr", "show", "eth1")
 
 
 def test_bad_options_change_nothing(fleet: Fleet) -> None:

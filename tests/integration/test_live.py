@@ -13,12 +13,12 @@ from ansible_collections.carve.vps.tests.integration.support import Fleet, addre
 
 BEFORE: dict[str, Any] = {
     "ram": "192M", "swap": "64M", "cpus": 1, "cpu_weight": 100, "cpu_set": "0-1", "processes": 300,
-    "network": {"eth0": {"on": "public", "ip": ["203.0.113.10", "fd00:113::10"]},
+    "network": {"eth0": {"on": "public", "ip": ["198.18.113.10", "fd00:113::10"]},
                 "eth1": {"on": "lan", "ip": ["10.213.0.10", "fd00:213::10"]}},
 }  # fmt: skip
 AFTER: dict[str, Any] = {
     "ram": "256M", "swap": "0", "cpus": 0.5, "cpu_weight": 250, "cpu_set": "1", "processes": 200,
-    "network": {"eth0": {"on": "public", "ip": ["203.0.113.11", "fd00:113::10", "fd00:113::11"]},
+    "network": {"eth0": {"on": "public", "ip": ["198.18.113.11", "fd00:113::10", "fd00:113::11"]},
                 "eth1": {"on": "lan", "ip": ["10.213.0.10", "10.213.0.11"]}},
 }  # fmt: skip
 MIB = 1 << 20
@@ -34,7 +34,7 @@ def _expected(ram: int, swap: int, cpus: float, weight: int, cpu_set: str, pids:
 
 def _check_after(name: str) -> None:
     assert limits(name) == _expected(256 * MIB, 0, 0.5, 250, "1", 200)
-    assert addresses(name, "eth0") == {"203.0.113.11/32", "fd00:113::10/128", "fd00:113::11/128"}
+    assert addresses(name, "eth0") == {"198.18.113.11/32", "fd00:113::10/128", "fd00:113::11/128"}
     assert addresses(name, "eth1") == {"10.213.0.10/24", "10.213.0.11/24"}
     assert "via 169.254.1.1 dev eth0" in inside(name, "ip", "route", "show", "default")
     assert "via fe80::1 dev eth0" in inside(name, "ip", "-6", "route", "show", "default")
