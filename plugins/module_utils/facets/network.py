@@ -29,7 +29,7 @@ class Network(Facet):
         running = [box for box in boxes if box.pid]
         if not running:
             return {}
-        outside = {link.name: link for link in netlink.links().values()}
+        outside = {link.name: link for link in netlink.links(proxies=True).values()}
         names = {index: link.name for index, link in netlink.links(routes=False).items()}
         inside = namespaces.inside(lambda: {box.name: _links_of(box) for box in running})
         return {box.name: _observe(box, inside[box.name], outside, names) for box in running}
@@ -104,14 +104,15 @@ def _observe(
         link, end = inside.get(interface), outside.get(host_end(box, interface))
         if link is None or end is None:
             continue
-        addresses = sorted(link.addresses, key=address_key)
+        addresses, gateways = sorted(link.addresses, key=address_key), sorted(link.gateways, key=family)
         if options["mode"] == "routed":
-            # An address that the node has no route to is as good as absent.
+            # An address that the node has no route to, a gateway that it does not answer for: as good as absent.
             addresses = [address for address in addresses if address in end.host_routes]
+            gateways = [gateway for gateway in gateways if gateway in end.proxied]
         else:
             seen[f"network.{interface}.bridge"] = names.get(end.master)
         seen[f"network.{interface}.ip"] = addresses
-        seen[f"network.{interface}.gateway"] = sorted(link.gateways, key=family)
+        seen[f"network.{interface}.gateway"] = gateways
         seen[f"network.{interface}.mac"] = link.mac
         if "mtu" in options:
             seen[f"network.{interface}.mtu"] = link.mtu

@@ -18,12 +18,13 @@ from dataclasses import dataclass, field
 
 from . import syscalls
 
-_GETLINK, _GETADDR, _GETROUTE = 18, 22, 26
+_GETLINK, _GETADDR, _GETROUTE, _GETNEIGH = 18, 22, 26, 30
 _DUMP = 0x0301  # NLM_F_REQUEST | NLM_F_DUMP
 _DONE, _ERROR = 3, 2
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER, _IFLA_IFALIAS = 1, 3, 4, 10, 20
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY = 1, 4, 5
+_NDA_DST, _NTF_PROXY = 1, 8
 _IFA_F_PERMANENT = 0x80
 _MAIN_TABLE = 254
 _FAMILIES = {socket.AF_INET: 4, socket.AF_INET6: 6}
@@ -42,6 +43,8 @@ class Link:
     gateways: list[str] = field(default_factory=list)
     # Host routes without a gateway: how the node reaches the addresses of a routed container.
     host_routes: set[str] = field(default_factory=set)
+    # Addresses that the namespace answers for here though they are not its own (ip-neighbour(8), proxy).
+    proxied: set[str] = field(default_factory=set)
 
 
 def links_of(pid: int) -> dict[int, Link]:
@@ -54,7 +57,7 @@ def links_of(pid: int) -> dict[int, Link]:
     return links()
 
 
-def links(routes: bool = True) -> dict[int, Link]:
+def links(routes: bool = True, proxies: bool = False) -> dict[int, Link]:
     """The links of the thread's own namespace by index."""
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE) as sock:
         found: dict[int, Link] = {}
@@ -77,6 +80,8 @@ def links(routes: bool = True) -> dict[int, Link]:
                 found[index].addresses.append(f"{socket.inet_ntop(family, raw)}/{length}")
         if routes:
             _add_routes(sock, found)
+        if proxies:
+            _add_proxies(sock, found)
         return found
 
 
@@ -93,6 +98,15 @@ def _add_routes(sock: socket.socket, found: dict[int, Link]) -> None:
             link.gateways.append(socket.inet_ntop(family, at[_RTA_GATEWAY]))
         elif _RTA_DST in at and _RTA_GATEWAY not in at and length == (32 if family == socket.AF_INET else 128):
             link.host_routes.add(f"{socket.inet_ntop(family, at[_RTA_DST])}/{length}")
+
+
+def _add_proxies(sock: socket.socket, found: dict[int, Link]) -> None:
+    for family in _FAMILIES:
+        for body in _dump(sock, _GETNEIGH, struct.pack("=BxxxiHBB", family, 0, 0, _NTF_PROXY, 0)):
+            index, _state, flags = struct.unpack_from("=iHB", body, 4)
+            raw = _attributes(body, 12).get(_NDA_DST)
+            if raw and flags & _NTF_PROXY and index in found:
+                found[index].proxied.add(socket.inet_ntop(family, raw))
 
 
 def _dump(sock: socket.socket, kind: int, body: bytes) -> Iterable[bytes]:
