@@ -187,11 +187,15 @@ def _reconcile(
     differences = _differences(target, seen)
     restart = [(c, r) for c, r in differences if stays_up and _reach(c, differences) == "restart"]
     live = [(c, r) for c, r in differences if (c, r) not in restart]
-    steps += _live_steps(name, live, seen, made)
+    changing = _live_steps(name, live, seen.ram_in_use if stays_up else 0, made)
+    if rebuild and not rebuild.held:
+        # A rebuild starts the container anew, so what needed a restart, or less memory in use, comes with it.
+        extra = [c for c, _reason in restart] + [c for step in changing if step.refused for c in step.changes]
+        rebuild = replace(rebuild, changes=(*rebuild.changes, *extra))
+        changing = [step for step in changing if not step.refused]
+    steps += changing
     if rebuild:
-        # A rebuild starts the container anew, so what needed a restart comes with it.
-        extra = tuple(c for c, _reason in restart)
-        steps.append(rebuild if rebuild.held else replace(rebuild, changes=rebuild.changes + extra))
+        steps.append(rebuild)
     if restart and (rebuild is None or rebuild.held):
         reasons = sorted({reason for _change, reason in restart})
         step = Step("container", name, "restart", "replace", "restart", "; ".join(reasons),
@@ -220,7 +224,7 @@ def _rebuild(
     step = Step("container", name, "rebuild", "replace", "rebuild", "template has changed",
                 changes=(Change("template", before, after),),
                 target={**target, "digest": template.digest})
-    if seen.recorded.get("protect"):
+    if seen.recorded.get("protect") or target["protect"]:
         return step.hold("is protected; apply protect: false first")
     return step.hold(_leave("rebuild", desired))
 
@@ -269,7 +273,7 @@ def _reach(change: Change, differences: list[tuple[Change, str]]) -> str:
 
 
 def _live_steps(
-    name: str, differences: list[tuple[Change, str]], seen: ContainerSeen, target: Mapping[str, Any]
+    name: str, differences: list[tuple[Change, str]], ram_in_use: int, target: Mapping[str, Any]
 ) -> list[Step]:
     """One step for each facet and direction."""
     rooms: dict[tuple[str, str], list[tuple[Change, str]]] = {}
@@ -282,7 +286,7 @@ def _live_steps(
         reasons = sorted({reason for _change, reason in items})
         changes = tuple(change for change, _reason in items)
         step = Step("container", name, "change", phase, "live", "; ".join(reasons), facet, changes, target=target)
-        steps.append(step.hold(_ram_in_use(changes, seen), refused=True))
+        steps.append(step.hold(_too_little_ram(changes, ram_in_use), refused=True))
     return steps
 
 
@@ -304,12 +308,12 @@ def _smaller(change: Change) -> bool:
     return change.after is not None and (change.before is None or change.after < change.before)
 
 
-def _ram_in_use(changes: tuple[Change, ...], seen: ContainerSeen) -> str | None:
+def _too_little_ram(changes: tuple[Change, ...], in_use: int) -> str | None:
     for change in changes:
-        if change.field == "ram" and seen.running and change.after is not None and change.after < seen.ram_in_use:
+        if change.field == "ram" and change.after is not None and change.after < in_use:
             return (
                 f"refused: ram {model.show('ram', change.after)} is less than the "
-                f"{seen.ram_in_use / (1 << 20):.1f}M in use; free memory in the container, or declare more"
+                f"{in_use / (1 << 20):.1f}M in use; free memory in the container, or declare more"
             )
     return None
 

@@ -35,7 +35,7 @@ def network_steps(desired: Desired, node: NodeSeen, steps: list[Step], notes: li
         for path, value in wanted.items()
         if path.endswith(".bridge")
     }
-    kept = _still_used(desired, node, steps)
+    kept = _still_used(node, steps)
     result: list[Step] = []
     for bridge in sorted(used):
         seen = node.bridges.get(bridge)
@@ -61,20 +61,18 @@ def network_steps(desired: Desired, node: NodeSeen, steps: list[Step], notes: li
     return result
 
 
-def _still_used(desired: Desired, node: NodeSeen, steps: list[Step]) -> set[str]:
-    """Bridges of containers that will still be there after the run, though they are not declared."""
-    gone = {step.name for step in steps if step.action == "destroy" and not step.held}
+def _still_used(node: NodeSeen, steps: list[Step]) -> set[str]:
+    """Bridges of containers that will still be there, and still on them, after the run."""
+    doable = [step for step in steps if step.kind == "container" and not step.held]
+    gone = {step.name for step in doable if step.action == "destroy"}
+    moved = {(step.name, change.field) for step in doable for change in step.changes}
     return {
         value
         for name, seen in node.containers.items()
         if name not in gone
         for path, value in seen.recorded.items()
-        if path.endswith(".bridge") and (name not in desired.containers or _held(name, steps))
+        if path.endswith(".bridge") and (name, path) not in moved
     }
-
-
-def _held(name: str, steps: list[Step]) -> bool:
-    return any(step.name == name and step.held for step in steps)
 
 
 def _step(wanted: Mapping[str, Any], action: str, reach: str, reason: str, changes: tuple[Change, ...]) -> Step:

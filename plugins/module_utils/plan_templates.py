@@ -53,10 +53,15 @@ def make(desired: Desired, node: NodeSeen, collect: bool) -> Plan:
     """Every declared template in its current version; with ``collect``, no version that nothing is made from."""
     errors = tuple(f"{lack}; run carve.vps.bootstrap on this node" for lack in node.lacks)
     steps = builds(desired, node, list(desired.templates), "declared")
-    if collect:
+    notes: tuple[str, ...] = ()
+    unknown = sorted(name for name, seen in node.containers.items() if seen.fleet is None)
+    if collect and unknown:
+        what = ", ".join(unknown)
+        notes = (f"no template is collected: {what} cannot be read, and may be made from any of them",)
+    elif collect:
         steps += collections(desired, node)
     steps.sort(key=lambda step: (PHASES.index(step.phase), step.order, step.name))
-    return Plan(tuple(steps), errors=errors)
+    return Plan(tuple(steps), notes, errors)
 
 
 def collections(desired: Desired, node: NodeSeen) -> list[Step]:
