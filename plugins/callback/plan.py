@@ -111,7 +111,6 @@ class CallbackModule(CallbackBase):
 
     @staticmethod
     def _write(text: str = "") -> None:
-        # Ansible does not mind either when nobody listens any more, as after `| head`.
         with contextlib.suppress(BrokenPipeError):
             sys.stdout.write(text)
             sys.stdout.flush()
@@ -119,7 +118,9 @@ class CallbackModule(CallbackBase):
     def _print(self, lines: Iterable[str]) -> None:
         text = "\n".join(lines)
         if text:
-            self._display.display(text, screen_only=True)
+            # Nobody may be listening any more, as after ``| head``; what is left to do is done all the same.
+            with contextlib.suppress(BrokenPipeError):
+                self._display.display(text, screen_only=True)
             self._display.display(tasktext.without_colour(text), log_only=True)
             self._write()
 
