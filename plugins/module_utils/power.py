@@ -13,6 +13,7 @@ from itertools import groupby
 
 from . import rootfs
 from .engines import lxc
+from .facets import network
 from .host import Box, Host
 
 # More at once does not start them sooner, it only makes their inits compete.
@@ -26,6 +27,7 @@ def start(host: Host, box: Box) -> None:
     except lxc.EngineError:
         rootfs.unmount(box)
         raise
+    network.complete(box)
 
 
 def stop(host: Host, box: Box, timeout: int | None = None) -> None:

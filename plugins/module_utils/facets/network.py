@@ -75,6 +75,24 @@ def host_end(box: Box, interface: str) -> str:
     return f"v{box.record.slot}-{interface}"
 
 
+def complete(box: Box) -> None:
+    """Put right what a start by LXC may leave undone.
+
+    LXC lets the node answer for a gateway while the pair has no carrier yet, and now and then the kernel notices
+    that only afterwards and forgets the answer again (neigh_carrier_down in net/core/neighbour.c).
+    """
+    routed = {
+        host_end(box, interface): options.get("gateway", [])
+        for interface, options in interfaces(box.record.fields).items()
+        if options["mode"] == "routed"
+    }
+    found = {link.name: link.proxied for link in netlink.links(False, proxies=True).values()} if routed else {}
+    for end, gateways in routed.items():
+        missing = [gateway for gateway in gateways if gateway not in found.get(end, ())]
+        if missing:
+            links.answer_for(end, missing)
+
+
 def _boot_lines(box: Box, interface: str, options: Mapping[str, Any]) -> list[tuple[str, str]]:
     lines = [("type", "veth"), ("name", interface), ("flags", "up"), ("hwaddr", options["mac"])]
     lines.append(("veth.pair", host_end(box, interface)))
