@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 from . import model, slots
@@ -94,7 +95,7 @@ class _Ids:
 
     def take(self, name: str, wanted: int | None) -> int | None:
         first = wanted if wanted is not None else next(slots.candidates(self._desired.fleet, name))
-        for slot in (first, *slots.candidates(self._desired.fleet, name)):
+        for slot in chain((first,), slots.candidates(self._desired.fleet, name)):
             if slot in self._taken or slots.overlaps(slot, self._node.foreign_ids):
                 continue
             if self._node.own_ids and not self._covered(slot):
