@@ -42,7 +42,7 @@ def carry_out(plan: Plan, node: NodeSeen, fleet: str) -> NodeSeen:
 
 def running(seen: ContainerSeen) -> ContainerSeen:
     """A container that has just started: the kernel shows what is recorded and nothing else."""
-    found = {**seen.seen, **{path: value for path, value in seen.recorded.items() if _row(path) in LIVE_ROWS}}
+    found = {**seen.seen, **{path: value for path, value in seen.recorded.items() if row(path) in LIVE_ROWS}}
     return replace(seen, running=True, seen=found, looked=FILE_ROWS | LIVE_ROWS, ram_in_use=0)
 
 
@@ -87,7 +87,7 @@ def _restart(seen: ContainerSeen, step: Step) -> ContainerSeen:
 def _change(seen: ContainerSeen, step: Step) -> ContainerSeen:
     found = dict(seen.seen)
     for change in step.changes:
-        if _row(change.field) in seen.looked:
+        if row(change.field) in seen.looked:
             found[change.field] = _applied(change, seen)
     return replace(_keep(seen, _after(step)), seen=found)
 
@@ -110,7 +110,7 @@ def _keep(seen: ContainerSeen, fields: Mapping[str, Any]) -> ContainerSeen:
     return replace(seen, recorded=recorded, config=None)
 
 
-def _row(path: str) -> str:
+def row(path: str) -> str:
     """The row that is looked at for a path: of an interface, the option of any."""
     parts = path.split(".")
     return f"{parts[0]}.{parts[-1]}" if len(parts) == 3 else path
