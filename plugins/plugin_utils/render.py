@@ -72,7 +72,7 @@ def node(name: str, result: Mapping[str, Any], verb: str, style: Style) -> list[
         body += _item(item, verb, style)
     unmanaged = [clean(n) for n in result.get("unmanaged") or []]
     if unmanaged and (verb != "apply" or style.verbosity):
-        text = f"unmanaged, never touched: {', '.join(unmanaged)}"
+        text = f"unmanaged by this fleet, never touched: {', '.join(unmanaged)}"
         body += [style.paint(line, _DIM) for line in _wrap(text, "  ", "    ")]
     for note in result.get("notes") or []:
         body += _wrap(f"note: {clean(note)}", "  ", "    ")
