@@ -136,7 +136,7 @@ class CallbackModule(CallbackBase):
     def _what(self, task: Task) -> str:
         if not tasktext.is_ours(task):
             return tasktext.name(task)
-        return {"plan": "planning", "drift": "comparing"}.get(self._verb_of(task), "applying")
+        return {"plan": "planning", "drift": "comparing"}.get(self._verb_of(task.check_mode), "applying")
 
     # --- plays and tasks
 
@@ -219,7 +219,7 @@ class CallbackModule(CallbackBase):
         self._warnings(result)
         if tasktext.is_ours(result.task):
             self._node(result, failed=True)
-        elif not result.task.ignore_errors:
+        elif not result.task_fields.get("ignore_errors"):
             self._items_told.add((result.task._uuid, result.host.get_name()))
             self._fail(result)
 
@@ -259,13 +259,13 @@ class CallbackModule(CallbackBase):
     def _named_verb(self) -> str:
         return str(self._play.vars.get("carve_verb", "")) if self._play is not None else ""
 
-    def _verb_of(self, task: Task) -> str:
-        if task.check_mode:
+    def _verb_of(self, check_mode: Any) -> str:
+        if check_mode:
             return "drift" if self._named_verb() == "drift" else "plan"
         return "apply"
 
     def _node(self, result: CallbackTaskResult, failed: bool = False, unreachable: bool = False) -> None:
-        verb = self._verb_of(result.task)
+        verb = self._verb_of(result.task_fields.get("check_mode"))
         if verb != self._verb:
             self._flush()
             self._verb = verb

@@ -12,6 +12,7 @@ import re
 import select
 import stat
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -303,6 +304,53 @@ def test_elsewhere_there_is_a_line_every_ten_seconds(stage: Stage) -> None:
     ran = stage.run("carve.vps.apply")
     assert re.match(r"node1: applying, 1\d s\n(node1: applying, \d\d s\n)*node1\n  ~ container db ", ran.out)
     assert "\x1b" not in ran.out and "\r" not in ran.out
+
+
+# --- the command
+
+FLEET = """\
+plugin: carve.vps.fleet
+version: 1
+fleet: fleet1
+templates: {debian-13: {build: {suite: trixie}}}
+nodes: {node1: {ansible_connection: local}}
+containers: {web: {template: debian-13, ram: 512M}}
+"""
+
+
+def carve(stage: Stage, *words: str, fleet: str = FLEET) -> tuple[int, str, str]:
+    (stage.directory / "fleet.yml").write_text(fleet, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "ansible_collections.carve.vps.plugins.plugin_utils.cli", *words],
+        cwd=stage.directory, env=stage.environment(), check=False, stdin=subprocess.DEVNULL, capture_output=True,
+        text=True, timeout=120,
+    )  # fmt: skip
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_the_commands_exit_codes(stage: Stage) -> None:
+    for found, expected in ((result(), 0), (result(GROW), 2), (result(failed=True, msg="x", errors=["x"]), 1)):
+        stage.node("node1", found)
+        for verb in ("plan", "drift"):
+            code, out, err = carve(stage, verb, "fleet.yml")
+            assert (code, err) == (expected, ""), out
+    stage.node("node1", result(HELD))
+    assert carve(stage, "apply", "fleet.yml", "--yes", "--allow", "restart, destroy")[0] == 2
+    assert stage.calls("node1")[-1]["allow"] == ["restart", "destroy"]
+    stage.node("node1", result(GROW), result(GROWN))
+    assert carve(stage, "plan", "fleet.yml", "--out", "a plan")[0] == 2
+    code, out, _err = carve(stage, "apply", "fleet.yml", "--plan", "a plan")
+    assert (code, "Applied: 1 changed." in out) == (0, True)
+    assert carve(stage, "validate", "fleet.yml") == (0, "fleet fleet1: 1 node, 1 container: valid\n", "")
+
+
+def test_a_bad_manifest_fails_with_its_own_errors(stage: Stage) -> None:
+    stage.node("node1", result())
+    code, out, err = carve(stage, "plan", "fleet.yml", fleet=FLEET.replace("ram:", "ramm:"))
+    assert (code, out) == (1, "")
+    assert "fleet.yml:6: containers.web.ramm: unknown option; did you mean ram?\n" in err
+    assert "Traceback" not in err
+    assert stage.calls("node1") == []
 
 
 # --- other tasks, as in bootstrap and in users' own playbooks
