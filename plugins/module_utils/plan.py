@@ -188,6 +188,9 @@ def _reconcile(
     differences = _differences(target, seen)
     restart = [(c, r) for c, r in differences if stays_up and _reach(c, differences) == "restart"]
     live = [(c, r) for c, r in differences if (c, r) not in restart]
+    if _leave("restart", desired) is None or (rebuild and not rebuild.held):
+        restart, leaving = _apart(restart)
+        live += leaving
     changing = _live_steps(name, live, seen.ram_in_use if stays_up else 0, made)
     if rebuild and not rebuild.held:
         # A rebuild starts the container anew, so what needed a restart, or less memory in use, comes with it.
@@ -303,6 +306,16 @@ def _in_order(change: Change) -> list[tuple[str, Change]]:
             grown = Change(change.field, kept, change.after)
             return [("shrink", shrunk)] + ([("change", grown)] if grown.after not in (None, kept) else [])
     return [("change", change)]
+
+
+def _apart(differences: list[tuple[Change, str]]) -> tuple[list[tuple[Change, str]], list[tuple[Change, str]]]:
+    """Of changes that come with a restart, the addresses that leave apart: another container may take them before it."""
+    rest: list[tuple[Change, str]] = []
+    leaving: list[tuple[Change, str]] = []
+    for difference, reason in differences:
+        for phase, change in _in_order(difference):
+            (leaving if phase == "shrink" else rest).append((change, reason))
+    return rest, leaving
 
 
 def _smaller(change: Change) -> bool:

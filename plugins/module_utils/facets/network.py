@@ -103,7 +103,13 @@ def _boot_lines(box: Box, interface: str, options: Mapping[str, Any]) -> list[tu
     if "mtu" in options:
         lines.append(("mtu", str(options["mtu"])))
     lines += [(f"ipv{family(address)}.address", address) for address in options.get("ip", [])]
-    return lines + [(f"ipv{family(gateway)}.gateway", gateway) for gateway in options.get("gateway", [])]
+    return lines + [(f"ipv{family(gateway)}.gateway", gateway) for gateway in _reachable(options)]
+
+
+def _reachable(options: Mapping[str, Any]) -> list[str]:
+    """The gateways whose family has an address: while one address makes room for another there may be none."""
+    families = {family(address) for address in options.get("ip", [])}
+    return [gateway for gateway in options.get("gateway", []) if family(gateway) in families]
 
 
 def _links_of(box: Box) -> dict[str, netlink.Link]:
@@ -151,7 +157,7 @@ def _apply(box: Box, interface: str, before: Mapping[str, Any], after: Mapping[s
         links.remove_addresses(interface, gone)
         links.set_link(interface, state="up")
         links.add_addresses(interface, after.get("ip", []))
-        links.add_default_routes(interface, after.get("gateway", []), on_link=routed)
+        links.add_default_routes(interface, _reachable(after), on_link=routed)
 
     if routed:
         links.remove_host_routes(end, gone)
