@@ -136,6 +136,5 @@ def test_a_step_held_for_another_reason_does_not_keep_a_bridge() -> None:
     before = {**LAN, "protect": True, "template_policy": "rebuild"}
     wanted = one({**BACK, "protect": True, "template_policy": "rebuild", "template": "web"})
     made = plan.make(wanted, node(one(before)))
-    assert [(step.name, step.action, bool(step.held)) for step in made.steps if step.name != "br-back"] == [
-        ("web", "rebuild", True), ("web", "restart", False), ("br-lan", "destroy", False),
-    ]  # fmt: skip
+    steps = [(step.name, step.action, bool(step.held)) for step in made.steps]
+    assert steps[-3:] == [("web", "rebuild", True), ("web", "restart", False), ("br-lan", "destroy", False)]
