@@ -188,18 +188,20 @@ def _reconcile(
     differences = _differences(target, seen)
     restart = [(c, r) for c, r in differences if stays_up and _reach(c, differences) == "restart"]
     live = [(c, r) for c, r in differences if (c, r) not in restart]
-    if _leave("restart", desired) is None or (rebuild and not rebuild.held):
+    rebuilds = rebuild is not None and not rebuild.held
+    starts_anew = rebuilds or (restart and _leave("restart", desired) is None)
+    if starts_anew:
         restart, leaving = _apart(restart)
         live += leaving
-    changing = _live_steps(name, live, seen.ram_in_use if stays_up else 0, made)
-    if rebuild and not rebuild.held:
-        # A rebuild starts the container anew, so what needed a restart, or less memory in use, comes with it.
-        extra = [c for c, _reason in restart] + [c for step in changing if step.refused for c in step.changes]
-        rebuild = replace(rebuild, changes=(*rebuild.changes, *extra))
-        changing = [step for step in changing if not step.refused]
-    steps += changing
+    for step in _live_steps(name, live, seen.ram_in_use if stays_up else 0, made):
+        if step.refused and starts_anew:
+            restart += [(change, step.reason) for change in step.changes]
+        else:
+            steps.append(step)
     if rebuild:
-        steps.append(rebuild)
+        # A rebuild starts the container anew, so what needed a restart comes with it.
+        extra = tuple(c for c, _reason in restart) if rebuilds else ()
+        steps.append(replace(rebuild, changes=rebuild.changes + extra))
     if restart and (rebuild is None or rebuild.held):
         reasons = sorted({reason for _change, reason in restart})
         step = Step("container", name, "restart", "replace", "restart", "; ".join(reasons),

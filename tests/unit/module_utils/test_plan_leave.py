@@ -84,6 +84,10 @@ def test_ram_in_use_is_no_matter_where_the_container_ends() -> None:
     assert not rebuild.refusals
     carried = {change.field for step in rebuild.steps if step.action == "rebuild" for change in step.changes}
     assert carried == {"template", "ram"}
+    restart = plan.make(one({"ram": "512M", "network": LAN}), world)
+    assert not restart.refusals
+    assert "ram" in {change.field for step in restart.steps if step.action == "restart" for change in step.changes}
+    assert len(plan.make(one({"ram": "512M", "network": LAN}, allow=()), world).refusals) == 1
 
 
 def test_ram_is_refused_where_the_rebuild_is_held_back() -> None:
