@@ -63,6 +63,11 @@ def run(command: Command | Sequence[str], log: Path) -> float:
     return seconds
 
 
+def said(log: Path) -> str:
+    """What the last command in this log printed."""
+    return log.read_text(encoding="utf-8", errors="replace").rpartition("\n$ ")[2].partition("\n")[2]
+
+
 def output(command: Command | Sequence[str]) -> str:
     """What a process prints; for looking at things, never for measuring."""
     if not isinstance(command, Command):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import observe
-from commands import Command, run
+from commands import Command, run, said
 from contenders.base import Bench, Contender
 
 CREATE, BOOTED, NOOP, CHANGE, DESTROY = ROWS = ("create", "booted", "noop", "change", "destroy")
@@ -43,9 +43,11 @@ def measure(contender: Contender, bench: Bench, rounds: int, watch: int) -> Resu
 
 
 def _round(contender: Contender, bench: Bench, result: Result, watch: int) -> None:
+    log = bench.log(contender.name.split(",")[0])
+
     def timed(row: str, verb: Callable[[], Command]) -> None:
         # What the verb writes for its command must not wait for the disk in the command's time.
-        seconds = run(verb(), bench.log(contender.name.split(",")[0]))
+        seconds = run(verb(), log)
         result.seconds[row].append(seconds)
         print(f"    {row:8} {seconds:8.2f} s", flush=True)
 
@@ -61,6 +63,8 @@ def _round(contender: Contender, bench: Bench, result: Result, watch: int) -> No
         print(f"    {result.survival}", flush=True)
 
     timed(NOOP, contender.noop)
+    if changed := contender.changed(said(log)):
+        raise observe.NotAsAsked(f"{contender.name} changed something when there was nothing to do:\n{changed}")
     if observe.inits(contender.pids()) != first:
         raise observe.NotAsAsked(f"{contender.name} restarted containers when there was nothing to do")
 
@@ -84,11 +88,11 @@ def survive(contender: Contender, bench: Bench, watch: int) -> str:
         run(contender.create(), bench.log(contender.name))
         pids = contender.pids()
         observe.wait_booted(pids, bench.count)
-        said = _survive(contender, bench.count, observe.inits(pids), watch)
+        survived = _survive(contender, bench.count, observe.inits(pids), watch)
     finally:
         contender.wipe()
-    print(f"    {said}", flush=True)
-    return said
+    print(f"    {survived}", flush=True)
+    return survived
 
 
 def _survive(contender: Contender, count: int, first: dict[str, observe.Init], watch: int) -> str:

@@ -56,6 +56,10 @@ class Contender(ABC):
         """Stop and remove all of them."""
 
     @abstractmethod
+    def changed(self, said: str) -> str:
+        """What the command that has just ended changed, in its own words; empty for nothing. It printed `said`."""
+
+    @abstractmethod
     def pids(self) -> dict[str, int]:
         """The init process of each running container, by name."""
 

@@ -36,6 +36,7 @@ class Carve(Contender):
     def __init__(self, bench: Bench) -> None:
         self.bench = bench
         self.directory = bench.state / "carve"
+        self._result = self.directory / "result.json"
         self.names = [f"{GROUP}-{number}" for number in range(1, bench.count + 1)]
 
     def create(self) -> Command:
@@ -51,6 +52,10 @@ class Carve(Contender):
 
     def destroy(self) -> Command:
         return self._playbook("destroy")
+
+    def changed(self, said: str) -> str:
+        result = json.loads(self._result.read_text(encoding="utf-8"))
+        return said if any(node["steps"] for node in result["nodes"].values()) else ""
 
     def pids(self) -> dict[str, int]:
         running = output(("lxc-ls", "-P", str(CONTAINERS), "-1", "--running")).split()
@@ -101,7 +106,13 @@ class Carve(Contender):
         return Command(
             # The destroy playbook asks for the fleet's name, or takes it from here; the others do not look at it.
             (str(playbook), f"--inventory={manifest}", f"carve.vps.{name}", f"--extra-vars=carve_destroy={FLEET}"),
-            env={"ANSIBLE_COLLECTIONS_PATH": str(self.directory / "collections"), "ANSIBLE_PIPELINING": "1"},
+            # As the `carve` command runs it, whose callback also leaves what was done as JSON.
+            env={
+                "ANSIBLE_COLLECTIONS_PATH": str(self.directory / "collections"),
+                "ANSIBLE_PIPELINING": "1",
+                "ANSIBLE_STDOUT_CALLBACK": "carve.vps.plan",
+                "CARVE_RESULT_FILE": str(self._result),
+            },
         )
 
     def _link_collection(self) -> None:

@@ -64,6 +64,9 @@ class LxcContainer(Contender):
     def destroy(self) -> Command:
         return self._play({MODULE: {"name": "{{ item }}", "state": "absent"}})
 
+    def changed(self, said: str) -> str:
+        return "\n".join(line for line in said.splitlines() if line.startswith("changed:"))
+
     def pids(self) -> dict[str, int]:
         running = [name for name in output(("lxc-ls", "-1", "--running")).split() if name in self.names]
         return {name: int(output(("lxc-info", "-pH", "-n", name))) for name in running}
