@@ -2,21 +2,20 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Files of Carve's own on the node: written whole, or not at all."""
+"""Files of Carve's own on the node: written whole, or not at all.
+
+LXC's hook loads this module at every start of a container, so what only changes need is loaded where it is needed.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from .kernel import syscalls
-
 
 _SYNCS_AT_ONCE = 16  # a file system puts what is synced at once on disk together
 
@@ -29,8 +28,11 @@ class Batch:
 
     def write(self, path: str, text: str, mode: int = 0o644) -> None:
         """Stage a file; nothing is visible of it before ``commit``."""
-        fd, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(path)}.", dir=os.path.dirname(path))
+        temporary = f"{os.path.dirname(path)}/.{os.path.basename(path)}.new"
         self._discard(path)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)  # of a run that was killed; the node's lock says that nobody writes it now
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         self._staged[path] = temporary
         with open(fd, "w", encoding="utf-8") as handle:
             handle.write(text)
@@ -58,6 +60,8 @@ def sync(paths: Iterable[str]) -> None:
     if len(todo) == 1:
         _sync(todo[0])
     elif todo:
+        from concurrent.futures import ThreadPoolExecutor
+
         with ThreadPoolExecutor(_SYNCS_AT_ONCE) as pool:
             list(pool.map(_sync, todo))
 
@@ -110,6 +114,8 @@ def exchange(one: str, other: str) -> None:
 
 def remove_tree(path: str) -> None:
     """Remove a directory that nothing is mounted in; one that is not there is fine."""
+    import shutil
+
     with contextlib.suppress(FileNotFoundError):
         shutil.rmtree(path)
 

@@ -25,7 +25,6 @@ from .host import Host, apparmor_enabled
 from .observe import Observation, observe
 from .steps import NodeSeen, Plan
 
-
 Planner = Callable[[Desired, NodeSeen], Plan]
 
 

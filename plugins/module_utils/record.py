@@ -10,7 +10,7 @@ mark), how a guard outlives its declaration, and how an option that is no longer
 
 from __future__ import annotations
 
-import uuid
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -30,7 +30,7 @@ class Record:
     digest: str
     backend: str
     fields: Mapping[str, Any]
-    uuid: str = field(default_factory=lambda: uuid.uuid4().hex)
+    uuid: str = field(default_factory=lambda: os.urandom(16).hex())
     version: int = VERSION
 
     @property

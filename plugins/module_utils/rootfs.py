@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import subprocess
 from collections.abc import Iterator
 
 from .host import Box
@@ -52,6 +51,8 @@ def make(paths: Paths, box: Box) -> None:
     os.mkdir(f"{box.directory}/root", 0o711)
     if box.record.backend == COPY:
         # By argument list: names never pass through a shell.
+        import subprocess
+
         command = ["cp", "-a", "--reflink=auto", source, f"{box.directory}/copy"]
         result = subprocess.run(command, check=False, capture_output=True, text=True)
         if result.returncode:

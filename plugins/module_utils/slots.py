@@ -15,7 +15,6 @@ node has recorded for a container that exists wins over what the name would give
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 
 RANGE = 65536
@@ -30,6 +29,8 @@ def base_id(slot: int) -> int:
 
 def candidates(fleet: str, name: str) -> Iterator[int]:
     """Every slot, in the order in which this container would take one."""
+    import hashlib  # here, for the hook of every start loads this module and never comes this way
+
     digest = hashlib.sha256(f"{fleet}/{name}".encode()).digest()
     start = int.from_bytes(digest[:8], "big") % COUNT
     for step in range(COUNT):

@@ -19,6 +19,7 @@ from ..kernel.cgroup import keyed, parse_limit
 from ..steps import Change
 from .base import Facet
 
+_FILES = {"ram": "memory.max", "swap": "memory.swap.max"}
 _LIMIT, _MEMSW = "memory.limit_in_bytes", "memory.memsw.limit_in_bytes"
 
 
@@ -27,19 +28,7 @@ class Memory(Facet):
     live_rows = ("ram", "swap")
 
     def observe(self, host: Host, boxes: list[Box]) -> dict[str, dict[str, Any]]:
-        result: dict[str, dict[str, Any]] = {}
-        for box in boxes:
-            if not box.pid:
-                continue
-            if host.cgroup.version == 2:
-                ram = parse_limit(host.cgroup.read(box.name, "memory", "memory.max"))
-                swap = parse_limit(host.cgroup.read(box.name, "memory", "memory.swap.max"))
-            else:
-                ram = parse_limit(host.cgroup.read(box.name, "memory", _LIMIT))
-                both = parse_limit(host.cgroup.read(box.name, "memory", _MEMSW))
-                swap = both - ram if both is not None and ram is not None else None
-            result[box.name] = {"ram": ram, "swap": swap}
-        return result
+        return {box.name: _observe(host, box) for box in boxes if box.pid}
 
     def boot_config(self, host: Host, box: Box) -> list[tuple[str, str]]:
         fields = box.record.fields
@@ -57,6 +46,16 @@ class Memory(Facet):
         if box.pid:
             _write(host, box, {**box.record.fields, **{change.field: change.after for change in changes}})
 
+
+def _observe(host: Host, box: Box) -> dict[str, int | None]:
+    if host.cgroup.version == 2:
+        ram = parse_limit(host.cgroup.read(box.name, "memory", _FILES["ram"]))
+        swap = parse_limit(host.cgroup.read(box.name, "memory", _FILES["swap"]))
+    else:
+        ram = parse_limit(host.cgroup.read(box.name, "memory", _LIMIT))
+        both = parse_limit(host.cgroup.read(box.name, "memory", _MEMSW))
+        swap = both - ram if both is not None and ram is not None else None
+    return {"ram": ram, "swap": swap}
 
 
 def in_use(host: Host, box: Box) -> int:
@@ -78,23 +77,26 @@ def swap_can_be_limited(host: Host) -> bool:
     return host.cgroup.read(".", "memory", f"../{_MEMSW}") is not None
 
 
-def _write(host: Host, box: Box, fields: Mapping[str, Any]) -> None:
-    """Bring both limits to what ``fields`` says; raises ``OSError`` when more than that is in use."""
-    ram, swap = fields.get("ram"), fields.get("swap")
-    used = in_use(host, box)
+def _write(host: Host, box: Box, declared: Mapping[str, Any]) -> None:
+    """Bring the limits to what is declared, and leave one that is not as it is found; ``OSError`` when more is in use."""
+    ram, used = declared.get("ram"), in_use(host, box)
     if ram is not None and ram < used:
         # Version 2 would take the limit and kill processes until it holds.
         raise OSError(f"{used} bytes of memory are in use, more than the {ram} that ram would be")
     if host.cgroup.version == 2:
-        host.cgroup.write(box.name, "memory", "memory.max", "max" if ram is None else ram)
-        if host.cgroup.read(box.name, "memory", "memory.swap.max") is not None:
-            host.cgroup.write(box.name, "memory", "memory.swap.max", "max" if swap is None else swap)
+        files = [(row, file) for row, file in _FILES.items() if row in declared]
+        _write_all(host, box, [(file, declared[row]) for row, file in files], "max")
         return
+    found = _observe(host, box)
+    ram, swap = (declared.get(row, found[row]) for row in ("ram", "swap"))
     both = None if ram is None or swap is None else ram + swap
-    now = parse_limit(host.cgroup.read(box.name, "memory", _LIMIT))
     order = [(_MEMSW, both), (_LIMIT, ram)]
-    if ram is not None and (now is None or ram < now):
+    if ram is not None and (found["ram"] is None or ram < found["ram"]):
         order.reverse()
-    for file, value in order:
+    _write_all(host, box, order, -1)
+
+
+def _write_all(host: Host, box: Box, values: list[tuple[str, int | None]], unlimited: str | int) -> None:
+    for file, value in values:
         if host.cgroup.read(box.name, "memory", file) is not None:
-            host.cgroup.write(box.name, "memory", file, -1 if value is None else value)
+            host.cgroup.write(box.name, "memory", file, unlimited if value is None else value)
