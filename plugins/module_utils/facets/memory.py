@@ -78,7 +78,7 @@ def swap_can_be_limited(host: Host) -> bool:
 
 
 def _write(host: Host, box: Box, declared: Mapping[str, Any]) -> None:
-    """Bring the limits to what is declared, and leave one that is not as it is found; ``OSError`` when more is in use."""
+    """Bring the limits to what is declared; one that is not keeps what it has. ``OSError`` when more is in use."""
     ram, used = declared.get("ram"), in_use(host, box)
     if ram is not None and ram < used:
         # Version 2 would take the limit and kill processes until it holds.
