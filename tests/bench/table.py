@@ -18,7 +18,7 @@ LABELS = {
     CHANGE: "change RAM and CPU of {count}",
     DESTROY: "destroy {count}",
 }
-# How many times faster than each Carve is meant to be, by row, from so many containers on: below, Ansible's own start is
+# How many times faster than each Carve is meant to be, by row, from so many containers on: below, Ansible's start is
 # most of its time. The boot is systemd's, so nothing is promised for it.
 EXPECTED_FROM = 50
 EXPECTED = {
