@@ -29,6 +29,7 @@ def populate(inventory: Any, fleet: Fleet) -> None:
     for group in ("carve_nodes", "carve_containers"):
         inventory.add_group(group)
     inventory.set_variable("carve_nodes", "ansible_python_interpreter", _NODE_PYTHON)
+    inventory.set_variable("carve_nodes", "ansible_pipelining", True)
     shared = {
         "fleet": fleet.name,
         "allow": list(fleet.policy.get("allow") or ()),
