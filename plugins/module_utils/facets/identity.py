@@ -96,12 +96,26 @@ def _with_block(text: str, lines: Iterable[str]) -> str:
 
 def _split(text: str) -> tuple[str, list[str] | None, str]:
     """What stands before the block, the block's lines (``None`` when there is none), and what stands after it."""
-    start = text.find(_BEGIN)
-    end = text.find(_END, start)
-    if start < 0 or end < 0:
+    start = _find_line(text, _BEGIN, 0)
+    end = _find_line(text, _END, start) if start >= 0 else -1
+    if end < 0:
         return text, None, ""
-    block = text[start:end].splitlines()[1:]
+    block = text[start + len(_BEGIN) + 1 : end].split("\n")[:-1]
     return text[:start], block, text[end + len(_END) :].removeprefix("\n")
+
+
+def _find_line(text: str, line: str, start: int) -> int:
+    """Where a line stands that is just this, or -1."""
+    return f"\n{text}\n".find(f"\n{line}\n", start)
+
+
+def _look(root: int, path: str) -> str | None:
+    """A file's text to be told of: none when it is too large, without bytes that are no text."""
+    try:
+        text = inroot.read(root, path)
+    except OSError:
+        return None
+    return None if text is None else text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _kernel_name(box: Box) -> str | None:
@@ -121,8 +135,8 @@ def _observe(box: Box, kernel_name: str | None) -> dict[str, Any]:
     with rootfs.opened_for_reading(box) as root:
         if root is None:
             return {}
-        hosts_name, hosts = _read_hosts(inroot.read(root, _HOSTS))
-        names = [(inroot.read(root, _HOSTNAME) or "").strip() or None, hosts_name]
+        hosts_name, hosts = _read_hosts(_look(root, _HOSTS))
+        names = [(_look(root, _HOSTNAME) or "").strip() or None, hosts_name]
         if box.pid:
             names.append(kernel_name)
         seen: dict[str, Any] = {
@@ -131,9 +145,9 @@ def _observe(box: Box, kernel_name: str | None) -> dict[str, Any]:
             "hosts": hosts,
         }
         if "nameservers" in recorded:
-            seen["nameservers"], seen["search_domains"] = _read_resolv(inroot.read(root, _RESOLV))
+            seen["nameservers"], seen["search_domains"] = _read_resolv(_look(root, _RESOLV))
         if "ssh_keys" in recorded:
-            seen["ssh_keys"] = _split(inroot.read(root, _KEYS) or "")[1] or []
+            seen["ssh_keys"] = _split(_look(root, _KEYS) or "")[1] or []
         return seen
 
 
@@ -150,11 +164,11 @@ def _read_hosts(text: str | None) -> tuple[str | None, dict[str, str]]:
 
 def _read_resolv(text: str | None) -> tuple[list[str] | None, list[str] | None]:
     servers: list[str] = []
-    search: list[str] | None = None
+    search: list[str] = []
     for line in (text or "").splitlines():
         words = line.split()
         if len(words) > 1 and words[0] == "nameserver":
             servers.append(words[1])
         elif len(words) > 1 and words[0] == "search":
             search = words[1:]
-    return (servers if text is not None else None), search
+    return (None, None) if text is None else (servers, search)

@@ -11,26 +11,38 @@ RESOLVE_IN_ROOT), so that no link leads to a file of the node's.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 
 from . import syscalls
 
 _RESOLVE = syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_MAGICLINKS
-# More than any file that Carve writes; a larger one is not ours.
-_LIMIT = 1 << 20
+# A list of hosts to block may have megabytes; a file of gigabytes is a trap.
+_LIMIT = 8 << 20
+# Bytes that are no UTF-8 come back as they were.
+_ERRORS = "surrogateescape"
 
 
 def read(root: int, path: str) -> str | None:
-    """The text of a regular file, or ``None`` when there is none. A link at the end counts as none."""
+    """The text of a regular file, or ``None`` when there is none. A link at the end counts as none.
+
+    Raises ``OSError`` for a file that is larger than any such file has reason to be.
+    """
     try:
         fd = syscalls.openat2(root, path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, resolve=_RESOLVE)
     except OSError:
         return None
-    with open(fd, "rb") as handle:
+    try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             return None
-        return handle.read(_LIMIT).decode("utf-8", "replace")
+        with open(fd, "rb", closefd=False) as handle:
+            content = handle.read(_LIMIT + 1)
+    finally:
+        os.close(fd)
+    if len(content) > _LIMIT:
+        raise OSError(errno.EFBIG, f"{path} is too large")
+    return content.decode("utf-8", _ERRORS)
 
 
 def write(root: int, path: str, text: str, owner: int, mode: int = 0o644, directory_mode: int = 0o755) -> None:
@@ -43,11 +55,16 @@ def write(root: int, path: str, text: str, owner: int, mode: int = 0o644, direct
             os.unlink(temporary, dir_fd=directory)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         fd = os.open(temporary, flags, 0o600, dir_fd=directory)
-        with open(fd, "w", encoding="utf-8") as handle:
-            handle.write(text)
-            os.fchown(fd, owner, owner)
-            os.fchmod(fd, mode)
-        os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
+        try:
+            with open(fd, "w", encoding="utf-8", errors=_ERRORS) as handle:
+                handle.write(text)
+                os.fchown(fd, owner, owner)
+                os.fchmod(fd, mode)
+            os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary, dir_fd=directory)
+            raise
     finally:
         os.close(directory)
 
