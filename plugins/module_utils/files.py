@@ -28,7 +28,7 @@ class Batch:
 
     def write(self, path: str, text: str, mode: int = 0o644) -> None:
         """Stage a file; nothing is visible of it before ``commit``."""
-        temporary = f"{os.path.dirname(path)}/.{os.path.basename(path)}.new"
+        temporary = _unfinished(path)
         self._discard(path)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)  # of a run that was killed; the node's lock says that nobody writes it now
@@ -52,6 +52,16 @@ class Batch:
     def _discard(self, path: str) -> None:
         with contextlib.suppress(OSError, KeyError):
             os.unlink(self._staged.pop(path))
+
+
+def _unfinished(path: str) -> str:
+    return f"{os.path.dirname(path)}/.{os.path.basename(path)}.new"
+
+
+def remove_unfinished(path: str) -> None:
+    """Remove what a killed run has left of a file that it was about to replace."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        os.unlink(_unfinished(path))
 
 
 def sync(paths: Iterable[str]) -> None:

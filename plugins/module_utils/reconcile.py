@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import desired as desired_state
-from . import files, lock, plan
+from . import files, lock, plan, record
 from .carry import HELD, PLANNED, Account, Watch
 from .desired import Desired
+from .engines import lxc
 from .hands import Hands
 from .host import Host, apparmor_enabled
 from .observe import Observation, observe
@@ -112,6 +113,11 @@ def _clear_staging(host: Host) -> None:
     """Remove what a run that was killed has left; the lock says that nobody is making it any more."""
     for name in os.listdir(host.paths.staging):
         files.remove_mounted_tree(f"{host.paths.staging}/{name}")
+    for name in lxc.names(host):
+        directory = host.paths.container(name)
+        if os.path.exists(f"{directory}/{record.FILE}"):
+            for file in (record.FILE, lxc.CONFIG):
+                files.remove_unfinished(f"{directory}/{file}")
 
 
 def report(

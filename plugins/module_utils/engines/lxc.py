@@ -17,6 +17,7 @@ from .. import facets, files, record
 from ..host import Box, Host
 from ..paths import LIBRARY
 
+CONFIG = "config"
 _INCLUDES = ("/usr/share/lxc/config/common.conf", "/usr/share/lxc/config/userns.conf")
 _HEADER = (
     "# Written by Carve from the fleet's manifest. What is changed here by hand is named by the next plan\n"
@@ -32,7 +33,7 @@ class EngineError(Exception):
 
 
 def config_path(box: Box) -> str:
-    return f"{box.directory}/config"
+    return f"{box.directory}/{CONFIG}"
 
 
 def render(host: Host, box: Box, directory: str | None = None) -> str:

@@ -23,14 +23,17 @@ def userns_fd(slot: int) -> int:
 
     Only a process can hold a new one, so one is forked that does nothing else and ends when the descriptor is open.
     """
-    base = slots.base_id(slot)
+    base, parent = slots.base_id(slot), os.getpid()
     ready_read, ready_write = os.pipe()
     child = os.fork()
     if child == 0:
         try:
-            syscalls.unshare(syscalls.CLONE_NEWUSER)
-            os.write(ready_write, b"1")
-            signal.pause()
+            # It has a copy of every descriptor of the run, the lock's too, and must not outlive it with them.
+            syscalls.die_with_parent()
+            if os.getppid() == parent:
+                syscalls.unshare(syscalls.CLONE_NEWUSER)
+                os.write(ready_write, b"1")
+                signal.pause()
         finally:
             os._exit(1)
     try:

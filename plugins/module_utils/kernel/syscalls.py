@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -34,6 +35,7 @@ RESOLVE_IN_ROOT = 0x10
 
 _OPEN_TREE, _MOVE_MOUNT, _FSOPEN, _FSCONFIG, _FSMOUNT, _OPENAT2, _MOUNT_SETATTR = 428, 429, 430, 431, 432, 437, 442
 _RENAME_EXCHANGE = 2
+_PR_SET_PDEATHSIG = 1
 _FSCONFIG_SET_STRING, _FSCONFIG_CMD_CREATE = 1, 6
 
 
@@ -114,6 +116,11 @@ def sethostname(name: str) -> None:
     """sethostname(2), in the calling thread's namespace."""
     raw = name.encode()
     _check(_libc.sethostname(raw, len(raw)), "sethostname")
+
+
+def die_with_parent() -> None:
+    """prctl(2) with PR_SET_PDEATHSIG: the calling process is killed when the thread that forked it ends."""
+    _check(_libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "prctl")
 
 
 def rename_exchange(one: str, other: str) -> None:
