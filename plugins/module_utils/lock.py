@@ -27,9 +27,9 @@ def held(paths: Paths, exclusive: bool, who: dict[str, str], timeout: float) -> 
     fd = os.open(paths.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         _acquire(fd, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH, timeout)
+        os.ftruncate(fd, 0)  # what a writer who was killed has left is not to be blamed on a reader
         if exclusive:
             text = json.dumps({**who, "pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S")})
-            os.ftruncate(fd, 0)
             os.pwrite(fd, text.encode(), 0)
         yield
     finally:

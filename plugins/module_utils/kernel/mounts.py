@@ -11,6 +11,7 @@ overlay keeps a private copy of it.
 
 from __future__ import annotations
 
+import errno
 import os
 
 from . import syscalls
@@ -53,8 +54,22 @@ def attach(tree: int, mountpoint: str) -> None:
 
 
 def is_mounted(path: str) -> bool:
-    """Whether something is mounted at ``path`` itself."""
-    return os.path.ismount(path)
+    """Whether something is mounted at ``path`` itself, be it of the same file system (which ismount() cannot tell)."""
+    parent, _, name = path.rstrip("/").rpartition("/")
+    if not name:
+        return True
+    try:
+        directory = os.open(parent or "/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        flags = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW
+        os.close(syscalls.openat2(directory, name, flags, resolve=syscalls.RESOLVE_NO_XDEV))
+    except OSError as error:
+        return error.errno == errno.EXDEV
+    finally:
+        os.close(directory)
+    return False
 
 
 def detach_all(path: str) -> None:
