@@ -1,0 +1,109 @@
+# Copyright: (c) 2026, Carve contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Control groups of either version: where their files are, and what the kernel's text means."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ansible_collections.carve.vps.plugins.module_utils.kernel import cgroup
+from ansible_collections.carve.vps.plugins.module_utils.kernel.cgroup import Cgroup, CgroupV1, CgroupV2
+
+V1_MOUNTS = """\
+proc /proc proc rw 0 0
+cgroup /sys/fs/cgroup/memory cgroup rw,relatime,memory 0 0
+cgroup /sys/fs/cgroup/cpu,cpuacct cgroup rw,relatime,cpu,cpuacct 0 0
+cgroup /sys/fs/cgroup/systemd cgroup rw,xattr,name=systemd 0 0
+cgroup2 /sys/fs/cgroup/unified cgroup2 rw,nsdelegate 0 0
+"""
+V2_MOUNTS = "cgroup2 /sys/fs/cgroup cgroup2 rw,nsdelegate 0 0\n"
+
+
+def detect(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, mounts: str) -> Cgroup:
+    file = tmp_path / "mounts"
+    file.write_text(mounts, encoding="utf-8")
+    monkeypatch.setattr(cgroup, "open", lambda path, **options: file.open(**options), raising=False)
+    return cgroup.detect()
+
+
+def test_version_2(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    found = detect(monkeypatch, tmp_path, V2_MOUNTS)
+    assert (type(found), found.version) == (CgroupV2, 2)
+    assert found.path("web", "memory", "memory.max") == "/sys/fs/cgroup/carve/web/memory.max"
+    assert found.directories("web") == ["/sys/fs/cgroup/carve/web"]
+
+
+def test_version_1_and_both_together(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    found = detect(monkeypatch, tmp_path, V1_MOUNTS)
+    assert isinstance(found, CgroupV1)
+    assert found.version == 1
+    assert found.controllers() >= {"memory", "cpu", "cpuacct"}
+    assert found.path("web", "cpu", "cpu.shares") == "/sys/fs/cgroup/cpu,cpuacct/carve/web/cpu.shares"
+    assert found.path("web", "pids", "pids.max") == "/sys/fs/cgroup/pids/carve/web/pids.max"
+    assert found.directories("web") == [
+        f"/sys/fs/cgroup/{name}/carve/web" for name in ("memory", "cpu,cpuacct", "systemd", "unified")
+    ]
+
+
+def test_this_machine_has_one_with_a_memory_controller() -> None:
+    found = cgroup.detect()
+    assert found.read("..", "memory", {1: "memory.stat", 2: "memory.stat"}[found.version]) or found.version == 2
+    assert all(Path(directory).parent.parent.is_dir() for directory in found.directories("web"))
+
+
+@pytest.mark.parametrize(
+    ("text", "limit"),
+    [
+        (None, None),
+        ("", None),
+        ("max", None),
+        ("-1", None),
+        ("9223372036854771712", None),
+        ("0", 0),
+        ("4096", 4096),
+        ("150000 100000", 150000),
+    ],
+)
+def test_limits(text: str | None, limit: int | None) -> None:
+    assert cgroup.parse_limit(text) == limit
+
+
+def test_keyed_files() -> None:
+    assert cgroup.keyed("anon 5\nfile 0\n") == {"anon": 5, "file": 0}
+    assert cgroup.keyed(None) == cgroup.keyed("") == {}
+
+
+class Directory(Cgroup):
+    def __init__(self, *tops: Path) -> None:
+        self.tops = tops
+
+    def directories(self, name: str) -> list[str]:
+        return [f"{top}/{name}" for top in self.tops]
+
+    def path(self, name: str, controller: str, file: str) -> str:
+        return f"{self.tops[0]}/{name}/{file}"
+
+
+def test_leftovers_go_as_far_as_they_can(tmp_path: Path) -> None:
+    """Directories of control groups are removed from the inside out; one in use stays."""
+    one, other = tmp_path / "one", tmp_path / "other"
+    (one / "web/init.scope/a/b").mkdir(parents=True)
+    (one / "db").mkdir()
+    (other / "web/used").mkdir(parents=True)
+    (other / "web/used/process").touch()
+    Directory(one, other, tmp_path / "none").remove_leftovers("web")
+    assert sorted(path.name for path in one.iterdir()) == ["db"]
+    assert (other / "web/used").exists()
+
+
+def test_reading_what_is_not_there_and_writing_what_is(tmp_path: Path) -> None:
+    group = Directory(tmp_path)
+    (tmp_path / "web").mkdir()
+    assert group.read("web", "cpu", "cpu.max") is None
+    group.write("web", "cpu", "cpu.max", 5)
+    assert group.read("web", "cpu", "cpu.max") == "5"
+    with pytest.raises(OSError):
+        group.write("db", "cpu", "cpu.max", 5)
