@@ -15,7 +15,6 @@ import hashlib
 import os
 import shutil
 import subprocess
-import urllib.request
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -35,16 +34,6 @@ _OUTPUT_LINES = 15
 
 class BuildError(Exception):
     """A template cannot be built; the message holds the words of the program that failed."""
-
-
-def observe(paths: Paths) -> dict[str, frozenset[str]]:
-    """The versions of every template that the node has."""
-    found: dict[str, frozenset[str]] = {}
-    with contextlib.suppress(FileNotFoundError):
-        for name in os.listdir(paths.templates):
-            with contextlib.suppress(NotADirectoryError):
-                found[name] = frozenset(os.listdir(f"{paths.templates}/{name}"))
-    return found
 
 
 def build(paths: Paths, name: str, digest: str, definition: Mapping[str, Any], parent: str | None) -> None:
@@ -100,6 +89,8 @@ def _bootstrap(rootfs: str, build_options: Mapping[str, Any]) -> None:
 def _unpack(source: str, sha256: str, staged: str, rootfs: str) -> None:
     archive = source
     if not source.startswith("/"):
+        import urllib.request
+
         archive = f"{staged}/archive"
         try:
             with urllib.request.urlopen(source, timeout=60) as answer, open(archive, "wb") as handle:

@@ -14,24 +14,19 @@ from .builder import BuildError
 from .engines.lxc import EngineError
 from .hands import Hands
 from .power import AT_ONCE
-from .steps import Plan, Step
-
-PLANNED, DONE, FAILED, HELD, NOT_TRIED = "planned", "done", "failed", "held", "not tried"
-
-# Told of every step before and after it is carried out.
-Watch = Callable[[Step, str], None]
+from .steps import DONE, FAILED, NOT_TRIED, PLANNED, Plan, Step, untouched
 
 
 class Account:
     """How each step of a plan went, in the plan's order, and what went wrong."""
 
     def __init__(self, plan: Plan) -> None:
-        self.statuses = [HELD if step.held else PLANNED for step in plan.steps]
+        self.statuses = untouched(plan)
         self.errors: list[str] = []
         self._plan = plan
         self._broken: set[tuple[str, str]] = set()
 
-    def carry_out(self, hands: Hands, watch: Watch | None = None) -> None:
+    def carry_out(self, hands: Hands, watch: Callable[[Step, str], None] | None = None) -> None:
         """Carry out every step that is not held back. One object's failure stops what depends on it, and only that."""
         numbered = [(i, step) for i, step in enumerate(self._plan.steps) if not step.held]
         with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -53,7 +48,7 @@ class Account:
                 self.statuses[index] = FAILED
                 self._broken.add((self._plan.steps[index].kind, self._plan.steps[index].name))
 
-    def _in_turn(self, queue: list[tuple[int, Step]], hands: Hands, watch: Watch | None) -> None:
+    def _in_turn(self, queue: list[tuple[int, Step]], hands: Hands, watch: Callable[[Step, str], None] | None) -> None:
         for index, step in queue:
             broken = next((need for need in _needs(step) if need in self._broken), None)
             if broken:

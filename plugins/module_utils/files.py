@@ -100,9 +100,9 @@ def as_json(data: Any) -> str:
 
 
 def read(path: str) -> str | None:
-    """The text of a file, or ``None`` when it is not there."""
+    """The text of a file, or ``None`` when it is not there. Bytes that are no text are told from all that is."""
     try:
-        with open(path, encoding="utf-8") as handle:
+        with open(path, encoding="utf-8", errors="replace") as handle:
             return handle.read()
     except (FileNotFoundError, NotADirectoryError):
         return None

@@ -6,10 +6,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 
-from . import bridges, builder, facets, runtime
+from . import bridges, facets, runtime
 from .engines import lxc
 from .facets import memory
 from .host import Box, Host
@@ -54,7 +55,7 @@ def observe(host: Host) -> Observation:
     online = _online()
     node = NodeSeen(
         containers=containers,
-        templates=builder.observe(host.paths),
+        templates=_templates(host),
         bridges=bridges.observe(host.paths),
         runtime=runtime.installed(),
         own_runtime=runtime.digest(),
@@ -66,6 +67,16 @@ def observe(host: Host) -> Observation:
         lacks=_lacks(own),
     )
     return Observation(node, {box.name: box for box in boxes})
+
+
+def _templates(host: Host) -> dict[str, frozenset[str]]:
+    """The versions of every template that the node has."""
+    found: dict[str, frozenset[str]] = {}
+    with contextlib.suppress(FileNotFoundError):
+        for name in os.listdir(host.paths.templates):
+            with contextlib.suppress(NotADirectoryError):
+                found[name] = frozenset(os.listdir(f"{host.paths.templates}/{name}"))
+    return found
 
 
 def _online() -> frozenset[int]:

@@ -18,14 +18,14 @@ from typing import Any
 
 from . import desired as desired_state
 from . import files, lock, plan, record
-from .carry import HELD, PLANNED, Account, Watch
 from .desired import Desired
 from .engines import lxc
-from .hands import Hands
 from .host import Host, apparmor_enabled
 from .observe import Observation, observe
-from .steps import NodeSeen, Plan
+from .steps import HELD, PLANNED, NodeSeen, Plan, Step, untouched
 
+# Told of every step before and after it is carried out.
+Watch = Callable[[Step, str], None]
 Planner = Callable[[Desired, NodeSeen], Plan]
 
 
@@ -78,25 +78,30 @@ def _locked(job: Job) -> dict[str, Any]:
     clock.mark("observe")
     made = job.planner(desired, seen.node)
     clock.mark("plan")
-    account = Account(made)
-    errors = list(made.errors)
+    statuses, errors = untouched(made), list(made.errors)
     if job.expect and job.expect != made.fingerprint():
         errors.append("this node or its declaration has changed since the plan was made; make a new plan")
-    if errors:
-        return report(desired, made, account, errors, clock.times, seen, carried_out=False)
-    if job.check:
-        return report(desired, made, account, made.refusals, clock.times, seen, carried_out=False)
-    if made.doable:
-        account.carry_out(Hands(host, desired, seen.boxes), job.watch)
+    carried_out = bool(made.doable) and not job.check and not errors
+    if carried_out:
+        statuses, failures = _carry_out(job, made, seen)
         clock.mark("apply")
-        errors += account.errors + made.refusals
         seen = observe(host)
-        if not account.errors:
-            errors += _residue(job.planner(desired, seen.node))
+        errors += failures or _residue(job.planner(desired, seen.node))
         clock.mark("verify")
-    else:
+    if not made.errors:
         errors += made.refusals
-    return report(desired, made, account, errors, clock.times, seen, carried_out=bool(made.doable))
+    return report(desired, made, statuses, errors, clock.times, seen, carried_out)
+
+
+def _carry_out(job: Job, made: Plan, seen: Observation) -> tuple[list[str], list[str]]:
+    """The status of each step, and what went wrong."""
+    # Loaded here, for most runs have nothing to do and need not wait for all that doing takes.
+    from .carry import Account
+    from .hands import Hands
+
+    account = Account(made)
+    account.carry_out(Hands(job.host, job.desired, seen.boxes), job.watch)
+    return account.statuses, account.errors
 
 
 def _residue(after: Plan) -> list[str]:
@@ -123,14 +128,14 @@ def _clear_staging(host: Host) -> None:
 def report(
     desired: Desired,
     made: Plan,
-    account: Account,
+    statuses: list[str],
     errors: list[str],
     times: Mapping[str, float],
     seen: Observation,
     carried_out: bool,
 ) -> dict[str, Any]:
     """The result of a run, as it leaves the node."""
-    steps = [{**step.public(), "status": status} for step, status in zip(made.steps, account.statuses)]
+    steps = [{**step.public(), "status": status} for step, status in zip(made.steps, statuses)]
     changed = any(step["status"] not in (HELD, PLANNED) for step in steps) if carried_out else bool(made.doable)
     result: dict[str, Any] = {
         "changed": changed,

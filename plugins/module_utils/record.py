@@ -56,6 +56,6 @@ def load(directory: str) -> Record | None:
     data = files.read_json(f"{directory}/{FILE}")
     try:
         record = Record(**data)
-        return record if record.version == VERSION and 0 < record.slot else None
+        return record if record.version == VERSION and record.slot > 0 else None
     except (TypeError, KeyError, ValueError):
         return None

@@ -15,7 +15,7 @@ import hashlib
 import os
 import subprocess
 
-from . import boot, files, hook
+from . import files
 from .paths import LIBRARY
 
 # Everything that hook.py and boot.py import (a test holds the list to that).
@@ -54,7 +54,6 @@ TimeoutStopSec=900
 [Install]
 WantedBy=multi-user.target
 """
-_PROGRAMS = tuple(module.__name__.rpartition(".")[2] for module in (boot, hook))
 _SYSTEMD = "/etc/systemd/system"
 
 
@@ -84,14 +83,17 @@ def installed(library: str = LIBRARY) -> str | None:
 
 def install(library: str = LIBRARY, systemd: str = _SYSTEMD) -> None:
     """Put this version on the node and make it current; versions before it go."""
+    from . import boot, hook  # imported for Ansible to bring them; loaded only here, since most runs install nothing
+
     version = digest()
     place = f"{library}/{version}"
     batch = files.Batch()
     for name, data in _content().items():
         os.makedirs(os.path.dirname(f"{place}/{name}"), mode=0o755, exist_ok=True)
         batch.write(f"{place}/{name}", data.decode())
-    for program in _PROGRAMS:
-        batch.write(f"{library}/{program}", _PROGRAM.format(library=library, module=program), mode=0o755)
+    for program in (boot, hook):
+        name = program.__name__.rpartition(".")[2]
+        batch.write(f"{library}/{name}", _PROGRAM.format(library=library, module=name), mode=0o755)
     batch.commit()
     _install_unit(library, systemd)
     temporary = f"{library}/.current"

@@ -18,6 +18,9 @@ from . import model
 # a phase begins when the one before has ended. Shares are given back (stop, destroy, shrink) before any are taken.
 PHASES = ("node", "network", "template", "stop", "destroy", "shrink", "change", "replace", "create", "start", "release")
 
+# What became of a step.
+PLANNED, DONE, FAILED, HELD, NOT_TRIED = "planned", "done", "failed", "held", "not tried"
+
 
 @dataclass(frozen=True)
 class Change:
@@ -91,6 +94,11 @@ class Plan:
         """Digest of what would be done and to what; two plans with the same one do the same."""
         content = [[step.public(), dict(step.target)] for step in self.steps]
         return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def untouched(plan: Plan) -> list[str]:
+    """The status of each step before anything was done."""
+    return [HELD if step.held else PLANNED for step in plan.steps]
 
 
 @dataclass(frozen=True)

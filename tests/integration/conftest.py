@@ -10,13 +10,19 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from ansible_collections.carve.vps.plugins.module_utils import plan_templates, reconcile
 from ansible_collections.carve.vps.tests.integration.support import Fleet, force_remove, rootfs_archive, sha256
 
 
 @pytest.fixture(scope="session")
 def base_template() -> dict[str, Any]:
+    """The template that the tests' containers are made from, built on a node that has this version's programs."""
     archive = rootfs_archive()
-    return {"archive": str(archive), "sha256": sha256(archive)}
+    template = {"archive": str(archive), "sha256": sha256(archive)}
+    fleet = Fleet("carve-test", {"base": template})
+    for result in (fleet.run(), reconcile.run(fleet.params(), False, plan_templates.planner(collect=False))):
+        assert not result.get("failed"), result["msg"]
+    return template
 
 
 @pytest.fixture
