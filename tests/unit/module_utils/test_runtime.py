@@ -1,0 +1,113 @@
+# Copyright: (c) 2026, Carve contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The programs that stay on a node: they bring all that they import, and nothing that a node has not."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ansible_collections.carve.vps.plugins.module_utils import runtime
+
+HERE = Path(runtime.__file__).parent
+# Debian's own, which bootstrap installs.
+ON_THE_NODE = {"pyroute2"}
+
+
+def imports(module: str) -> Iterator[tuple[int, str, str]]:
+    """Every import of a module, wherever it stands: level, module, name."""
+    for node in ast.walk(ast.parse((HERE / f"{module}.py").read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((0, alias.name, "") for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from ((node.level, node.module or "", alias.name) for alias in node.names)
+
+
+def own(module: str) -> Iterator[str]:
+    """The modules of this package that a module imports, and the packages that they are in."""
+    for level, name, member in imports(module):
+        if level:
+            package = Path(module).parts[:-level] + tuple(filter(None, name.split(".")))
+            for parts in (package, (*package, member)):
+                if (HERE / "/".join(parts)).with_suffix(".py").is_file():
+                    yield "/".join(parts)
+                    yield from ("/".join((*parts[:end], "__init__")) for end in range(1, len(parts)))
+                elif parts and (HERE / "/".join(parts) / "__init__.py").is_file():
+                    yield "/".join((*parts, "__init__"))
+
+
+def closure(*modules: str) -> set[str]:
+    found: set[str] = set()
+    todo = list(modules)
+    while todo:
+        module = todo.pop()
+        if module not in found:
+            found.add(module)
+            todo += own(module)
+    return found
+
+
+def test_they_are_all_that_hook_and_boot_import() -> None:
+    assert sorted(runtime.MODULES) == sorted(closure("hook", "boot"))
+    assert len(set(runtime.MODULES)) == len(runtime.MODULES)
+
+
+@pytest.mark.parametrize("path", sorted(HERE.rglob("*.py")), ids=lambda path: str(path.relative_to(HERE)))
+def test_nothing_that_travels_imports_what_a_node_has_not(path: Path) -> None:
+    module = str(path.relative_to(HERE).with_suffix(""))
+    for level, name, _member in imports(module):
+        if level:
+            assert level <= len(Path(module).parts), f"{module} reaches above module_utils"
+        else:
+            assert name.split(".")[0] in sys.stdlib_module_names | ON_THE_NODE, f"{module} imports {name}"
+
+
+def installed(tmp_path: Path) -> Path:
+    library = tmp_path / "lib"
+    runtime.install(str(library), str(tmp_path / "systemd"))
+    return library
+
+
+def test_they_are_installed_and_known(tmp_path: Path) -> None:
+    assert runtime.installed(str(tmp_path / "lib")) is None
+    library = installed(tmp_path)
+    assert runtime.installed(str(library)) == runtime.digest()
+    wants = tmp_path / "systemd/multi-user.target.wants/carve.service"
+    assert wants.resolve() == tmp_path / "systemd/carve.service"
+    assert f"ExecStart={library}/boot start\n" in wants.read_text(encoding="utf-8")
+
+
+def test_installing_again_changes_nothing_and_older_versions_go(tmp_path: Path) -> None:
+    library = installed(tmp_path)
+    (library / "0ld" / "carve").mkdir(parents=True)
+    assert installed(tmp_path) == library
+    assert {path.name for path in library.iterdir()} == {"boot", "hook", "current", runtime.digest()}
+
+
+def run(program: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [program, *arguments], capture_output=True, text=True, check=False, cwd="/", env={**os.environ, **environment}
+    )
+
+
+def test_they_run_from_where_they_are_installed(tmp_path: Path) -> None:
+    library = installed(tmp_path)
+    config = tmp_path / "containers/web/config"
+    result = run(library / "hook", "web", "lxc", "pre-start", LXC_CONFIG_FILE=str(config))
+    assert (result.returncode, result.stderr) == (1, f"carve: {config.parent} holds no container of Carve's\n")
+    result = run(library / "boot", "again")
+    assert (result.returncode, result.stderr) == (2, "usage: boot start | stop\n")
+
+
+def test_all_of_them_can_be_loaded_there(tmp_path: Path) -> None:
+    names = [f"carve.{module.replace('/', '.')}" for module in runtime.MODULES]
+    code = f"import sys; sys.path.insert(0, {str(installed(tmp_path) / 'current')!r})\nimport {', '.join(names)}"
+    result = subprocess.run(["/usr/bin/python3", "-IS", "-c", code], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (0, "")
