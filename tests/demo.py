@@ -39,7 +39,9 @@ def main() -> int:
     step("Do it")
     carve("apply", "--yes")
     step("Run a command in each container, through its node, with no SSH server inside")
-    show(inside("carve_containers", "hostname; ip -brief address show scope global; systemctl is-system-running --wait"))
+    show(
+        inside("carve_containers", "hostname; ip -brief address show scope global; systemctl is-system-running --wait")
+    )
     step("Ping every address from every container")
     reachable()
     step("Read the limits back from the kernel")
@@ -90,7 +92,8 @@ def show(found: dict[str, list[str]]) -> None:
 def reachable() -> None:
     everywhere = [address for pair in ADDRESSES.values() for address in pair]
     # IPv6 addresses are tentative for a second after the start (RFC 4862, 5.4): each gets three tries.
-    script = f"for a in {' '.join(everywhere)}; do ping -q -c1 -W1 $a >/dev/null || ping -q -c3 -W2 $a >/dev/null && echo $a; done"
+    tries = "ping -q -c1 -W1 $a >/dev/null || ping -q -c3 -W2 $a >/dev/null"
+    script = f"for a in {' '.join(everywhere)}; do {tries} && echo $a; done"
     found = inside("carve_containers", script)
     for name in sorted(ADDRESSES):
         missing = sorted(set(everywhere) - set(found.get(name, [])))

@@ -33,8 +33,8 @@ def main(arguments: list[str]) -> int:
     except lock.Busy as error:
         print(f"carve: {error}", file=sys.stderr)
         return 1
-    for name, error in sorted(failures.items()):
-        print(f"carve: {name}: {error}", file=sys.stderr)
+    for name, failure in sorted(failures.items()):
+        print(f"carve: {name}: {failure}", file=sys.stderr)
     return 1 if failures else 0
 
 
@@ -44,7 +44,7 @@ def start(host: Host) -> dict[str, Exception]:
     for name, entry in sorted((files.read_json(host.paths.networks) or {}).items()):
         try:
             bridges.make(entry["fleet"], entry["wanted"])
-        except Exception as error:  # a bridge that fails must not keep the others' containers down
+        except Exception as error:  # noqa: BLE001 - a bridge that fails must not keep the others' containers down
             failures[name] = error
     boxes = [box for box in lxc.containers(host) if box.pid is None and starts_with_node(box)]
     failures.update(power.start_in_order(host, boxes))

@@ -101,8 +101,21 @@ def _unpack(source: str, sha256: str, staged: str, rootfs: str) -> None:
     if found != sha256:
         raise BuildError(f"{source} has the SHA-256 digest {found}, not the declared {sha256}")
     os.mkdir(rootfs, 0o755)
-    _run(["tar", "--extract", "--file", archive, "--directory", rootfs, "--numeric-owner", "--preserve-permissions",
-          "--xattrs", "--xattrs-include=*", "--exclude=./dev/*"])
+    _run(
+        [
+            "tar",
+            "--extract",
+            "--file",
+            archive,
+            "--directory",
+            rootfs,
+            "--numeric-owner",
+            "--preserve-permissions",
+            "--xattrs",
+            "--xattrs-include=*",
+            "--exclude=./dev/*",
+        ]
+    )
     if archive != source:
         os.unlink(archive)
 
@@ -186,8 +199,16 @@ def _run(command: list[str]) -> None:
         if name in os.environ:
             environment[name] = os.environ[name]
     try:
-        result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, env=environment,
-                                stdin=subprocess.DEVNULL, cwd="/", errors="replace")
+        result = subprocess.run(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            cwd="/",
+            errors="replace",
+        )
     except FileNotFoundError as error:
         raise BuildError(f"{command[0]} is not installed; run carve.vps.bootstrap on this node") from error
     if result.returncode:

@@ -59,9 +59,7 @@ def parse(raw: Mapping[str, Any], path: tuple[str, ...] = ("templates",)) -> tup
         elif end is not None and end not in raw:
             known = ", ".join(sorted(raw))
             if chain[-1] == name:
-                problems.append(
-                    Problem((*path, name, "from"), f"there is no template {end!r}; write one of {known}")
-                )
+                problems.append(Problem((*path, name, "from"), f"there is no template {end!r}; write one of {known}"))
         elif end is None:
             digest = ""
             for link in reversed(chain):
@@ -92,7 +90,9 @@ def _definition(name: str, body: Any, path: tuple[str, ...]) -> dict[str, Any] |
         problems.append(Problem((*path, "sha256"), "is not the archive's digest; write what sha256sum prints for it"))
     if "archive" in found and not re.match(r"^(/|https?://)", found["archive"]):
         problems.append(
-            Problem((*path, "archive"), f"{found['archive']!r} is neither a path nor a URL; write one such as /srv/root.tar.xz")
+            Problem(
+                (*path, "archive"), f"{found['archive']!r} is no path and no URL; write one such as /srv/root.tar.xz"
+            )
         )
     if "sha256" in found and body.get("archive") is None:
         problems.append(Problem((*path, "sha256"), "belongs to archive: only; delete it"))

@@ -110,7 +110,9 @@ def unknown(path: tuple[str, ...], name: str, names: Collection[str], what: str 
 
 
 def _link_name(name: str | None) -> None:
-    if name is not None and (not 0 < len(name.encode()) <= 15 or any(c in name for c in "/ :\t%") or name in (".", "..")):
+    if name is not None and (
+        not 0 < len(name.encode()) <= 15 or any(c in name for c in "/ :\t%") or name in (".", "..")
+    ):
         raise ValueError(f"{name!r} is no name for a network card; write at most 15 characters, such as br-lan")
 
 

@@ -112,11 +112,21 @@ def _show_bool(value: Any) -> str:
     return "true" if value else "false"
 
 
+def _size(value: Any, field: Field) -> int:
+    size = units.parse_size(value)
+    if field.minimum is not None and size < field.minimum:
+        raise ValueError(
+            f"{value!r} is less than {units.show_size(field.minimum)}, the least that can be given; "
+            "write a size with its unit such as 512M"
+        )
+    return size
+
+
 _TEXT = {"type": "string"}
 _LIST = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
 
 KINDS: dict[str, Kind] = {
-    "size": Kind(lambda v, f: _size(v, f), units.show_size, {"type": "str"}, {"type": ["string", "integer"]}),
+    "size": Kind(_size, units.show_size, {"type": "str"}, {"type": ["string", "integer"]}),
     "cpus": Kind(lambda v, f: units.parse_cpus(v), units.show_cpus, {"type": "float"}, {"type": ["number", "string"]}),
     "cpu_set": Kind(lambda v, f: units.parse_cpu_set(v), str, {"type": "str"}, {"type": ["string", "integer"]}),
     "int": Kind(lambda v, f: units.parse_int(v, f.minimum, f.maximum), str, {"type": "int"}, {"type": "integer"}),
@@ -140,87 +150,266 @@ KINDS: dict[str, Kind] = {
 NESTED = ("build", "interfaces")
 
 
-def _size(value: Any, field: Field) -> int:
-    size = units.parse_size(value)
-    if field.minimum is not None and size < field.minimum:
-        raise ValueError(
-            f"{value!r} is less than {units.show_size(field.minimum)}, the least that can be given; "
-            "write a size with its unit such as 512M"
-        )
-    return size
-
-
 CONTAINER: tuple[Field, ...] = (
-    Field("state", "choice", "power", "live", "What should be: C(running), C(stopped), C(absent) (destroyed), or "
-          "C(keep), which leaves power as it is found.", "running",
-          choices=("running", "stopped", "absent", "keep")),
-    Field("template", "label", "rootfs", "rebuild", "The template that the container is cloned from.",
-          example="debian-13"),
-    Field("template_policy", "choice", "policy", "live", "What happens when the definition of the template changes "
-          "after the container was made from it: C(pin) keeps the container as it is, C(warn) also says so, "
-          "C(rebuild) makes its root filesystem anew, where rebuilding is allowed.", "warn",
-          choices=("pin", "warn", "rebuild")),
-    Field("protect", "bool", "policy", "live", "Guards the container against being destroyed or rebuilt. The guard is "
-          "kept on the node, so deleting the declaration does not delete it.", False),
-    Field("id", "int", "users", "rebuild", "The container's range of 65536 host user ids, as the number of the range: "
-          "20 means host ids from 1310720 up. Worked out from the name unless given.", minimum=16, maximum=32767,
-          example=4242),
-    Field("cpus", "cpus", "cpu", "live", "How much processor time the container may use, in processors.",
-          capacity=True, resource=True, example=1.5),
-    Field("cpu_weight", "int", "cpu", "live", "The container's share of busy processors, against the others; 100 is "
-          "what a container without a weight has.", minimum=1, maximum=10000, resource=True, example=200),
-    Field("cpu_set", "cpu_set", "cpu", "live", "The processors that the container may run on.", resource=True,
-          example="0-3"),
-    Field("ram", "size", "memory", "live", "Memory, page cache included. Lowering it below what is in use is refused.",
-          minimum=4 << 20, capacity=True, resource=True, example="512M"),
-    Field("swap", "size", "memory", "live", "Swap space on top of C(ram); C(0) for none.", minimum=0, capacity=True,
-          resource=True, example="256M"),
-    Field("processes", "int", "processes", "live", "How many processes and threads may exist at once.", minimum=8,
-          maximum=4194304, capacity=True, resource=True, example=400),
-    Field("network", "interfaces", "network", "restart", "Network interfaces by their name inside the container.",
-          example={"eth0": {"on": "public", "ip": "203.0.113.10"}}),
-    Field("hostname", "hostname", "identity", "live", "The host name; the container's own name unless given.",
-          example="web-1.example.net"),
-    Field("nameservers", "addresses", "identity", "live", "DNS servers, written to C(/etc/resolv.conf). Without them "
-          "that file belongs to the container.", example=["192.0.2.53", "2001:db8::53"]),
-    Field("search_domains", "names", "identity", "live", "DNS search domains, written with O(nameservers).",
-          example=["example.net"]),
-    Field("hosts", "hosts", "identity", "live", "More names for the container's C(/etc/hosts), in a block of Carve's.",
-          example={"db.internal": "10.20.0.5"}),
-    Field("ssh_keys", "lines", "identity", "live", "Public keys that may log in as root, in a block of Carve's in "
-          "C(/root/.ssh/authorized_keys); keys outside the block are left alone.",
-          example=["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE2 ops@example.net"]),
+    Field(
+        "state",
+        "choice",
+        "power",
+        "live",
+        "What should be: C(running), C(stopped), C(absent) (destroyed), or C(keep), which leaves power as it is found.",
+        "running",
+        choices=("running", "stopped", "absent", "keep"),
+    ),
+    Field(
+        "template", "label", "rootfs", "rebuild", "The template that the container is cloned from.", example="debian-13"
+    ),
+    Field(
+        "template_policy",
+        "choice",
+        "policy",
+        "live",
+        "What happens when the definition of the template changes "
+        "after the container was made from it: C(pin) keeps the container as it is, C(warn) also says so, "
+        "C(rebuild) makes its root filesystem anew, where rebuilding is allowed.",
+        "warn",
+        choices=("pin", "warn", "rebuild"),
+    ),
+    Field(
+        "protect",
+        "bool",
+        "policy",
+        "live",
+        "Guards the container against being destroyed or rebuilt. The guard is "
+        "kept on the node, so deleting the declaration does not delete it.",
+        False,
+    ),
+    Field(
+        "id",
+        "int",
+        "users",
+        "rebuild",
+        "The container's range of 65536 host user ids, as the number of the range: "
+        "20 means host ids from 1310720 up. Worked out from the name unless given.",
+        minimum=16,
+        maximum=32767,
+        example=4242,
+    ),
+    Field(
+        "cpus",
+        "cpus",
+        "cpu",
+        "live",
+        "How much processor time the container may use, in processors.",
+        capacity=True,
+        resource=True,
+        example=1.5,
+    ),
+    Field(
+        "cpu_weight",
+        "int",
+        "cpu",
+        "live",
+        "The container's share of busy processors, against the others; 100 is what a container without a weight has.",
+        minimum=1,
+        maximum=10000,
+        resource=True,
+        example=200,
+    ),
+    Field(
+        "cpu_set",
+        "cpu_set",
+        "cpu",
+        "live",
+        "The processors that the container may run on.",
+        resource=True,
+        example="0-3",
+    ),
+    Field(
+        "ram",
+        "size",
+        "memory",
+        "live",
+        "Memory, page cache included. Lowering it below what is in use is refused.",
+        minimum=4 << 20,
+        capacity=True,
+        resource=True,
+        example="512M",
+    ),
+    Field(
+        "swap",
+        "size",
+        "memory",
+        "live",
+        "Swap space on top of C(ram); C(0) for none.",
+        minimum=0,
+        capacity=True,
+        resource=True,
+        example="256M",
+    ),
+    Field(
+        "processes",
+        "int",
+        "processes",
+        "live",
+        "How many processes and threads may exist at once.",
+        minimum=8,
+        maximum=4194304,
+        capacity=True,
+        resource=True,
+        example=400,
+    ),
+    Field(
+        "network",
+        "interfaces",
+        "network",
+        "restart",
+        "Network interfaces by their name inside the container.",
+        example={"eth0": {"on": "public", "ip": "203.0.113.10"}},
+    ),
+    Field(
+        "hostname",
+        "hostname",
+        "identity",
+        "live",
+        "The host name; the container's own name unless given.",
+        example="web-1.example.net",
+    ),
+    Field(
+        "nameservers",
+        "addresses",
+        "identity",
+        "live",
+        "DNS servers, written to C(/etc/resolv.conf). Without them that file belongs to the container.",
+        example=["192.0.2.53", "2001:db8::53"],
+    ),
+    Field(
+        "search_domains",
+        "names",
+        "identity",
+        "live",
+        "DNS search domains, written with O(nameservers).",
+        example=["example.net"],
+    ),
+    Field(
+        "hosts",
+        "hosts",
+        "identity",
+        "live",
+        "More names for the container's C(/etc/hosts), in a block of Carve's.",
+        example={"db.internal": "10.20.0.5"},
+    ),
+    Field(
+        "ssh_keys",
+        "lines",
+        "identity",
+        "live",
+        "Public keys that may log in as root, in a block of Carve's in "
+        "C(/root/.ssh/authorized_keys); keys outside the block are left alone.",
+        example=["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE2 ops@example.net"],
+    ),
     Field("autostart", "bool", "boot", "live", "Whether the container starts when the node does.", True),
-    Field("start_order", "int", "boot", "live", "Containers with a lower number start earlier; equal ones start "
-          "together.", 100, minimum=0, maximum=100000),
-    Field("start_delay", "int", "boot", "live", "Seconds to wait after this container was started before those of the "
-          "next order are.", 0, minimum=0, maximum=3600),
-    Field("stop_timeout", "int", "boot", "live", "Seconds that the container gets to shut down cleanly before it is "
-          "killed.", 60, minimum=0, maximum=86400),
+    Field(
+        "start_order",
+        "int",
+        "boot",
+        "live",
+        "Containers with a lower number start earlier; equal ones start together.",
+        100,
+        minimum=0,
+        maximum=100000,
+    ),
+    Field(
+        "start_delay",
+        "int",
+        "boot",
+        "live",
+        "Seconds to wait after this container was started before those of the next order are.",
+        0,
+        minimum=0,
+        maximum=3600,
+    ),
+    Field(
+        "stop_timeout",
+        "int",
+        "boot",
+        "live",
+        "Seconds that the container gets to shut down cleanly before it is killed.",
+        60,
+        minimum=0,
+        maximum=86400,
+    ),
 )
 
 INTERFACE: tuple[Field, ...] = (
-    Field("on", "label", "network", "restart", "The network, by its name in C(networks).", required=True,
-          example="public"),
-    Field("ip", "addresses", "network", "live", "IPv4 and IPv6 addresses, inside the network's subnets. In the "
-          "manifest, a container with C(count) may write a range such as C(203.0.113.10-12), one address each.",
-          owned=True, example=["10.20.0.5", "fd00:20::5"]),
-    Field("mac", "mac", "network", "restart", "The MAC address; worked out from fleet, container and interface unless "
-          "given.", example="02:00:00:aa:bb:cc"),
+    Field(
+        "on", "label", "network", "restart", "The network, by its name in C(networks).", required=True, example="public"
+    ),
+    Field(
+        "ip",
+        "addresses",
+        "network",
+        "live",
+        "IPv4 and IPv6 addresses, inside the network's subnets. In the "
+        "manifest, a container with C(count) may write a range such as C(203.0.113.10-12), one address each.",
+        owned=True,
+        example=["10.20.0.5", "fd00:20::5"],
+    ),
+    Field(
+        "mac",
+        "mac",
+        "network",
+        "restart",
+        "The MAC address; worked out from fleet, container and interface unless given.",
+        example="02:00:00:aa:bb:cc",
+    ),
 )
 
 NETWORK: tuple[Field, ...] = (
-    Field("mode", "choice", "network", "restart", "C(bridged): interfaces are ports of a bridge that Carve makes; "
-          "C(routed): each address is a route on the node, with no bridge and no MAC of the container's to trust.",
-          required=True, choices=("bridged", "routed")),
-    Field("subnet", "subnets", "network", "restart", "The subnets that addresses come from, IPv4 and IPv6.",
-          required=True, example=["10.20.0.0/24", "fd00:20::/64"]),
-    Field("bridge", "text", "network", "restart", "The bridge's name on the node, at most 15 characters; for "
-          "C(bridged).", example="br-lan"),
-    Field("gateway", "addresses", "network", "live", "The default gateway of containers on a C(bridged) network. The "
-          "node itself holds it on the bridge, unless the network has an C(uplink).", example="10.20.0.1"),
-    Field("uplink", "text", "network", "live", "A network card of the node that becomes a port of the bridge, so that "
-          "the network reaches beyond the node. It must have no address of its own.", example="eth1"),
+    Field(
+        "mode",
+        "choice",
+        "network",
+        "restart",
+        "C(bridged): interfaces are ports of a bridge that Carve makes; "
+        "C(routed): each address is a route on the node, with no bridge and no MAC of the container's to trust.",
+        required=True,
+        choices=("bridged", "routed"),
+    ),
+    Field(
+        "subnet",
+        "subnets",
+        "network",
+        "restart",
+        "The subnets that addresses come from, IPv4 and IPv6.",
+        required=True,
+        example=["10.20.0.0/24", "fd00:20::/64"],
+    ),
+    Field(
+        "bridge",
+        "text",
+        "network",
+        "restart",
+        "The bridge's name on the node, at most 15 characters; for C(bridged).",
+        example="br-lan",
+    ),
+    Field(
+        "gateway",
+        "addresses",
+        "network",
+        "live",
+        "The default gateway of containers on a C(bridged) network. The "
+        "node itself holds it on the bridge, unless the network has an C(uplink).",
+        example="10.20.0.1",
+    ),
+    Field(
+        "uplink",
+        "text",
+        "network",
+        "live",
+        "A network card of the node that becomes a port of the bridge, so that "
+        "the network reaches beyond the node. It must have no address of its own.",
+        example="eth1",
+    ),
     Field("mtu", "int", "network", "restart", "The largest packet, in bytes.", minimum=1280, maximum=65535),
 )
 
@@ -235,23 +424,43 @@ RESOLVED_INTERFACE: tuple[Field, ...] = (
 )
 
 BUILD: tuple[Field, ...] = (
-    Field("suite", "text", "templates", "rebuild", "The release to build, such as C(trixie).", required=True,
-          example="trixie"),
+    Field(
+        "suite",
+        "text",
+        "templates",
+        "rebuild",
+        "The release to build, such as C(trixie).",
+        required=True,
+        example="trixie",
+    ),
     Field("packages", "lines", "templates", "rebuild", "Packages beside the minimal system with its init."),
     Field("mirror", "text", "templates", "rebuild", "The package mirror; mmdebstrap's own choice unless given."),
     Field("components", "lines", "templates", "rebuild", "The archive's components; C(main) unless given."),
 )
 
 TEMPLATE: tuple[Field, ...] = (
-    Field("build", "build", "templates", "rebuild", "Build a Debian or Ubuntu root filesystem on the node with "
-          "mmdebstrap: C(suite), and optionally C(packages), C(mirror), C(components).", example={"suite": "trixie"}),
-    Field("archive", "text", "templates", "rebuild", "Unpack a tar archive: a path on the node or a URL. Needs "
-          "C(sha256)."),
+    Field(
+        "build",
+        "build",
+        "templates",
+        "rebuild",
+        "Build a Debian or Ubuntu root filesystem on the node with "
+        "mmdebstrap: C(suite), and optionally C(packages), C(mirror), C(components).",
+        example={"suite": "trixie"},
+    ),
+    Field(
+        "archive", "text", "templates", "rebuild", "Unpack a tar archive: a path on the node or a URL. Needs C(sha256)."
+    ),
     Field("sha256", "text", "templates", "rebuild", "The archive's SHA-256 digest, 64 hex digits."),
     Field("from", "label", "templates", "rebuild", "Start from another template of the fleet."),
     Field("packages", "lines", "templates", "rebuild", "Debian packages to add."),
-    Field("commands", "lines", "templates", "rebuild", "Shell commands to run inside the new root filesystem, in "
-          "order; one that fails fails the build."),
+    Field(
+        "commands",
+        "lines",
+        "templates",
+        "rebuild",
+        "Shell commands to run inside the new root filesystem, in order; one that fails fails the build.",
+    ),
 )
 
 _ROWS = {field.name: field for field in CONTAINER}
@@ -323,4 +532,8 @@ def nearest(name: str, known: list[str]) -> str:
     import difflib  # here, for only mistakes pay for it
 
     close = difflib.get_close_matches(name, known, 1)
-    return f"did you mean {close[0]}?" if close else f"write {'one of ' if len(known) > 1 else ''}{', '.join(sorted(known))}"
+    return (
+        f"did you mean {close[0]}?"
+        if close
+        else f"write {'one of ' if len(known) > 1 else ''}{', '.join(sorted(known))}"
+    )

@@ -5,8 +5,8 @@
 """The change plan: desired and observed state in, ordered steps out. Pure: no I/O, no clock, no Ansible.
 
 Three values meet for every option: what is declared now, what was declared when Carve last changed the container (its
-record on the node), and what the kernel and the root filesystem show. What is declared now is compared with both others;
-what was declared and no longer is, is removed; what never was declared is not looked at.
+record on the node), and what the kernel and the root filesystem show. What is declared now is compared with both; what
+was declared and no longer is, is removed; what never was declared is not looked at.
 """
 
 from __future__ import annotations
@@ -67,9 +67,7 @@ def _capability_errors(desired: Desired, node: NodeSeen) -> list[str]:
                     f"({', '.join(map(str, missing))}); it has {node.cpus}"
                 )
         if wanted.get("swap") is not None and not node.swap_limit:
-            errors.append(
-                f"{name}: swap cannot be limited by this kernel; boot it with swapaccount=1, or delete swap:"
-            )
+            errors.append(f"{name}: swap cannot be limited by this kernel; boot it with swapaccount=1, or delete swap:")
     return errors
 
 
@@ -149,8 +147,18 @@ def _create(name: str, target: Mapping[str, Any], desired: Desired) -> list[Step
 
 def _power(action: str, name: str, change: Change, reason: str, target: Mapping[str, Any]) -> Step:
     order = target.get("start_order", 0)
-    return Step("container", name, action, action, "live", reason, "power", (change,), target=target,
-                order=order if action == "start" else -order)
+    return Step(
+        "container",
+        name,
+        action,
+        action,
+        "live",
+        reason,
+        "power",
+        (change,),
+        target=target,
+        order=order if action == "start" else -order,
+    )
 
 
 def _destroy(name: str, seen: ContainerSeen, desired: Desired, reason: str) -> Step:
@@ -204,8 +212,16 @@ def _reconcile(
         steps.append(replace(rebuild, changes=rebuild.changes + extra))
     if restart and (rebuild is None or rebuild.held):
         reasons = sorted({reason for _change, reason in restart})
-        step = Step("container", name, "restart", "replace", "restart", "; ".join(reasons),
-                    changes=tuple(c for c, _reason in restart), target=made)
+        step = Step(
+            "container",
+            name,
+            "restart",
+            "replace",
+            "restart",
+            "; ".join(reasons),
+            changes=tuple(c for c, _reason in restart),
+            target=made,
+        )
         steps.append(step.hold(_leave("restart", desired)))
     return steps
 
@@ -227,9 +243,16 @@ def _rebuild(
     if target["template_policy"] == "warn":
         notes.append(f"{name} was made from {before}; its template is now {after} (template_policy: warn)")
         return None
-    step = Step("container", name, "rebuild", "replace", "rebuild", "template has changed",
-                changes=(Change("template", before, after),),
-                target={**target, "digest": template.digest})
+    step = Step(
+        "container",
+        name,
+        "rebuild",
+        "replace",
+        "rebuild",
+        "template has changed",
+        changes=(Change("template", before, after),),
+        target={**target, "digest": template.digest},
+    )
     if seen.recorded.get("protect") or target["protect"]:
         return step.hold("is protected; apply protect: false first")
     return step.hold(_leave("rebuild", desired))
@@ -311,7 +334,7 @@ def _in_order(change: Change) -> list[tuple[str, Change]]:
 
 
 def _apart(differences: list[tuple[Change, str]]) -> tuple[list[tuple[Change, str]], list[tuple[Change, str]]]:
-    """Of changes that come with a restart, the addresses that leave apart: another container may take them before it."""
+    """Of changes that come with a restart, the addresses that leave: apart, for another container may take them first."""
     rest: list[tuple[Change, str]] = []
     leaving: list[tuple[Change, str]] = []
     for difference, reason in differences:

@@ -22,7 +22,9 @@ def conflicts(desired: Desired, node: NodeSeen, steps: Iterable[Step]) -> list[s
         for path, value in wanted.items():
             for address in value if path.endswith(".ip") else ():
                 others = holders.get(_bare(address), set()) - {name}
-                errors += [f"{name}: {_bare(address)} is still {_whose(other, desired, node)}" for other in sorted(others)]
+                errors += [
+                    f"{name}: {_bare(address)} is still {_whose(other, desired, node)}" for other in sorted(others)
+                ]
     return errors
 
 

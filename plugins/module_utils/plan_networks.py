@@ -54,8 +54,9 @@ def network_steps(desired: Desired, node: NodeSeen, steps: list[Step], notes: li
         return result
     for bridge, seen in sorted(node.bridges.items()):
         if seen.fleet == desired.fleet and bridge not in used | kept:
-            step = Step("network", bridge, "destroy", "release", "destroy", "no container uses it",
-                        target={"bridge": bridge})
+            step = Step(
+                "network", bridge, "destroy", "release", "destroy", "no container uses it", target={"bridge": bridge}
+            )
             allowed = "destroy" in desired.allow
             result.append(step.hold(None if allowed else "needs allow: destroy"))
     return result

@@ -44,7 +44,7 @@ def each(work: Callable[[Box], None], boxes: Iterable[Box]) -> dict[str, Excepti
     def attempt(box: Box) -> None:
         try:
             work(box)
-        except Exception as error:  # whatever it is belongs to this container's report
+        except Exception as error:  # noqa: BLE001 - whatever it is belongs to this container's report
             failures[box.name] = error
 
     with ThreadPoolExecutor(AT_ONCE) as pool:

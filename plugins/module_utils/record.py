@@ -5,7 +5,8 @@
 """The record of a container on its node: whose it is, what it was made from, and what was declared last.
 
 It is kept beside the container, so that the node alone says what a container is. It is how a fleet knows its own (the
-mark), how a guard outlives its declaration, and how an option that is no longer declared is told from one never declared.
+mark), how a guard outlives its declaration, and how an option that is no longer declared is told from one that never
+was.
 """
 
 from __future__ import annotations

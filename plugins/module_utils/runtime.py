@@ -23,8 +23,8 @@ MODULES = (
     "boot", "bridges", "definitions", "desired", "engines/__init__", "engines/lxc", "facets/__init__", "facets/base",
     "facets/boot", "facets/cpu", "facets/identity", "facets/memory", "facets/network", "facets/processes",
     "facets/security", "facets/users", "files", "hook", "host", "kernel/__init__", "kernel/cgroup", "kernel/inroot",
-    "kernel/links", "kernel/mounts", "kernel/namespaces", "kernel/netlink", "kernel/shift", "kernel/syscalls", "lock", "model", "paths",
-    "power", "record", "rootfs", "slots", "steps", "units",
+    "kernel/links", "kernel/mounts", "kernel/namespaces", "kernel/netlink", "kernel/shift", "kernel/syscalls", "lock",
+    "model", "paths", "power", "record", "rootfs", "slots", "steps", "units",
 )  # fmt: skip
 
 # Without site.py a start of Python takes half the time; Debian's own packages (pyroute2) are then named by hand.
@@ -59,8 +59,8 @@ _SYSTEMD = "/etc/systemd/system"
 
 def _content() -> dict[str, bytes]:
     # By this module's own loader, since Ansible brings the package in a zip archive.
-    here = os.path.dirname(__file__)
-    content = {f"carve/{name}.py": __loader__.get_data(f"{here}/{name}.py") for name in MODULES}
+    here, loader = os.path.dirname(__file__), globals()["__loader__"]
+    content = {f"carve/{name}.py": loader.get_data(f"{here}/{name}.py") for name in MODULES}
     content["carve/__init__.py"] = b""
     return content
 

@@ -64,8 +64,14 @@ class Step:
     def public(self) -> dict[str, Any]:
         """The step as it is reported, but for its status."""
         return {
-            "kind": self.kind, "name": self.name, "action": self.action, "facet": self.facet, "reach": self.reach,
-            "reason": self.reason, "changes": [change.public() for change in self.changes], "held": self.held,
+            "kind": self.kind,
+            "name": self.name,
+            "action": self.action,
+            "facet": self.facet,
+            "reach": self.reach,
+            "reason": self.reason,
+            "changes": [change.public() for change in self.changes],
+            "held": self.held,
         }
 
     def hold(self, why: str | None, refused: bool = False) -> Step:

@@ -11,6 +11,7 @@ way people write it. Sizes are bytes inside and suffixed text outside.
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import re
 from typing import Any
@@ -69,7 +70,7 @@ def parse_cpu_set(value: Any) -> str:
     for part in str(value).replace(" ", "").split(","):
         match = re.match(r"^(\d{1,4})(?:-(\d{1,4}))?\Z", part, re.ASCII)
         if not match or isinstance(value, (bool, float)):
-            raise ValueError(f"{value!r} is not a set of processors; write one such as \"0-3\" or \"0,2,4-7\"")
+            raise ValueError(f'{value!r} is not a set of processors; write one such as "0-3" or "0,2,4-7"')
         first, last = int(match.group(1)), int(match.group(2) or match.group(1))
         if last < first:
             raise ValueError(f"{part!r} runs backwards; write {last}-{first}")
@@ -117,7 +118,9 @@ def parse_hostname(value: Any) -> str:
     """A host name of one or more DNS labels; at most 64 characters, the kernel's limit (uname(2))."""
     text = str(value)
     if len(text) > 64:
-        raise ValueError(f"{text!r} has more than 64 characters, the kernel's limit for a host name; write a shorter one")
+        raise ValueError(
+            f"{text!r} has more than the 64 characters of the kernel's limit for a host name; write a shorter one"
+        )
     for label in text.split("."):
         parse_label(label)
     return text
@@ -140,10 +143,8 @@ def parse_subnet(value: Any) -> str:
         return str(ipaddress.ip_network(value))
     except ValueError:
         hint = "203.0.113.0/24"
-        try:
+        with contextlib.suppress(ValueError):
             hint = str(ipaddress.ip_network(str(value), strict=False))
-        except ValueError:
-            pass
         raise ValueError(f"{value!r} is not a subnet; write one such as {hint}") from None
 
 

@@ -45,7 +45,7 @@ options:
     choices: [restart, rebuild, destroy]
     default: []
   prune:
-    description: Whether containers and bridges of this fleet that are no longer declared are to go, as O(allow) permits.
+    description: Whether containers and bridges that this fleet no longer declares are to go, as O(allow) permits.
     type: bool
     default: true
   secrets:

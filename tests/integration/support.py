@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import os
 import shutil
 import subprocess
 import time
@@ -39,8 +38,11 @@ def rootfs_archive() -> Path:
     if not archive.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
         part = CACHE / "part.tar"
-        subprocess.run(["mmdebstrap", "--variant=minbase", f"--include={PACKAGES}", "trixie", str(part)],
-                       check=True, capture_output=True)
+        subprocess.run(
+            ["mmdebstrap", "--variant=minbase", f"--include={PACKAGES}", "trixie", str(part)],
+            check=True,
+            capture_output=True,
+        )
         part.rename(archive)
     return archive
 
@@ -124,8 +126,12 @@ def start_time(name: str) -> str:
 
 def inside(name: str, *command: str, check: bool = True) -> str:
     """The output of a command run in a container."""
-    result = subprocess.run(["lxc-attach", "-P", Paths().containers, "-n", name, "--clear-env", "--", *command],
-                            capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        ["lxc-attach", "-P", Paths().containers, "-n", name, "--clear-env", "--", *command],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert not check or result.returncode == 0, f"{command} in {name}: {result.stdout}{result.stderr}"
     return result.stdout.strip() if check else f"{result.returncode} {result.stdout}{result.stderr}"
 
@@ -144,24 +150,38 @@ def wait_for(what: str, truth: Any, seconds: float = 30) -> Any:
 def booted(name: str) -> None:
     """Wait until systemd in a container has started everything."""
     states = ("running", "degraded")
-    wait_for(f"{name} to boot", lambda: inside(name, "systemctl", "is-system-running", check=False).split()[1] in states)
+    wait_for(
+        f"{name} to boot", lambda: inside(name, "systemctl", "is-system-running", check=False).split()[1] in states
+    )
 
 
 def pings(name: str, address: str) -> None:
-    wait_for(f"{name} to reach {address}",
-             lambda: inside(name, "ping", "-c1", "-W2", address, check=False).startswith("0 "))
+    wait_for(
+        f"{name} to reach {address}", lambda: inside(name, "ping", "-c1", "-W2", address, check=False).startswith("0 ")
+    )
 
 
 def limits(name: str) -> dict[str, str]:
     """What the kernel holds a container to, read from its files."""
     group = host().cgroup
     if group.version == 2:
-        files = {"ram": ("memory", "memory.max"), "swap": ("memory", "memory.swap.max"), "cpus": ("cpu", "cpu.max"),
-                 "weight": ("cpu", "cpu.weight"), "set": ("cpuset", "cpuset.cpus"), "pids": ("pids", "pids.max")}
+        files = {
+            "ram": ("memory", "memory.max"),
+            "swap": ("memory", "memory.swap.max"),
+            "cpus": ("cpu", "cpu.max"),
+            "weight": ("cpu", "cpu.weight"),
+            "set": ("cpuset", "cpuset.cpus"),
+            "pids": ("pids", "pids.max"),
+        }
     else:
-        files = {"ram": ("memory", "memory.limit_in_bytes"), "memsw": ("memory", "memory.memsw.limit_in_bytes"),
-                 "cpus": ("cpu", "cpu.cfs_quota_us"), "weight": ("cpu", "cpu.shares"),
-                 "set": ("cpuset", "cpuset.cpus"), "pids": ("pids", "pids.max")}
+        files = {
+            "ram": ("memory", "memory.limit_in_bytes"),
+            "memsw": ("memory", "memory.memsw.limit_in_bytes"),
+            "cpus": ("cpu", "cpu.cfs_quota_us"),
+            "weight": ("cpu", "cpu.shares"),
+            "set": ("cpuset", "cpuset.cpus"),
+            "pids": ("pids", "pids.max"),
+        }
     return {key: group.read(name, *place) or "" for key, place in files.items()}
 
 
@@ -188,4 +208,4 @@ def force_remove(prefix: str) -> None:
 
 
 def exists(name: str) -> bool:
-    return os.path.isdir(Paths().container(name))
+    return Path(Paths().container(name)).is_dir()

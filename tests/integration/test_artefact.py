@@ -22,9 +22,20 @@ CORE = ("ansible-core==2.19.*", "pyroute2", "jsonschema", "pyyaml")
 
 
 def _run(*command: str | Path, cwd: Path, **environment: str) -> str:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "PYTHON", "VIRTUAL_"))}
-    result = subprocess.run([str(word) for word in command], cwd=cwd, env={**clean, **environment}, text=True, check=False,
-                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, timeout=600)
+    clean = {
+        name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "PYTHON", "VIRTUAL_"))
+    }
+    result = subprocess.run(
+        [str(word) for word in command],
+        cwd=cwd,
+        env={**clean, **environment},
+        text=True,
+        check=False,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+        timeout=600,
+    )
     assert result.returncode == 0, f"{command}: {result.stdout}"
     return result.stdout
 
@@ -72,10 +83,25 @@ def test_the_collection_archive(empty_place: Path, manifest: Path) -> None:
     names = _run("tar", "-tf", archive, cwd=empty_place).split()
     assert not [name for name in names if name.startswith((".venv", ".cache", ".git/", "tests/", "dist"))]
     there = empty_place / "collections"
-    _run(empty_place / "venv/bin/ansible-galaxy", "collection", "install", "--offline", "-p", there, archive, cwd=empty_place)
+    _run(
+        empty_place / "venv/bin/ansible-galaxy",
+        "collection",
+        "install",
+        "--offline",
+        "-p",
+        there,
+        archive,
+        cwd=empty_place,
+    )
     module = "ansible_collections.carve.vps.plugins.plugin_utils.cli"
-    _bring_up_and_down(empty_place, empty_place / "venv/bin/python", "-m", module,
-                       PYTHONPATH=str(there), ANSIBLE_COLLECTIONS_PATH=str(there))
+    _bring_up_and_down(
+        empty_place,
+        empty_place / "venv/bin/python",
+        "-m",
+        module,
+        PYTHONPATH=str(there),
+        ANSIBLE_COLLECTIONS_PATH=str(there),
+    )
 
 
 def test_the_wheel(empty_place: Path, manifest: Path) -> None:

@@ -57,8 +57,17 @@ class Desk:
 
     def run(self, *command: str) -> tuple[int, str]:
         environment = {**os.environ, "ANSIBLE_NOCOLOR": "1"}
-        result = subprocess.run(command, cwd=self.place, env=environment, check=False, text=True, timeout=300,
-                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        result = subprocess.run(
+            command,
+            cwd=self.place,
+            env=environment,
+            check=False,
+            text=True,
+            timeout=300,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
         return result.returncode, result.stdout
 
     def ansible(self, pattern: str, module: str, arguments: str = "") -> tuple[int, str]:
@@ -187,7 +196,9 @@ def test_a_bad_manifest_is_told_once_and_changes_nothing(desk: Desk) -> None:
 def test_no_secret_in_any_output(desk: Desk) -> None:
     (desk.place / "password").write_text("vault\n", encoding="utf-8")
     vault = str(Path(sys.executable).with_name("ansible-vault"))
-    code, encrypted = desk.run(vault, "encrypt_string", "--vault-password-file", "password", f"echo {SECRET} >/etc/token")
+    code, encrypted = desk.run(
+        vault, "encrypt_string", "--vault-password-file", "password", f"echo {SECRET} >/etc/token"
+    )
     assert code == 0
     block = encrypted[encrypted.index("!vault") : encrypted.rindex("\n")]
     desk.manifest["templates"]["keyed"] = {"from": "base", "commands": ["COMMAND"]}

@@ -74,8 +74,13 @@ LIVE: list[tuple[Callable[[], None], str, str, str]] = [
 
 @pytest.fixture
 def drifting(fleet: Fleet) -> Fleet:
-    fleet.declare(NAME, ram="192M", cpu_weight=200, hosts={"db.internal": "10.0.0.9"},
-                  network={"eth0": {"on": "public", "ip": ["198.18.113.20", "fd00:113::20"]}})
+    fleet.declare(
+        NAME,
+        ram="192M",
+        cpu_weight=200,
+        hosts={"db.internal": "10.0.0.9"},
+        network={"eth0": {"on": "public", "ip": ["198.18.113.20", "fd00:113::20"]}},
+    )
     fleet.apply()
     booted(NAME)
     return fleet

@@ -106,8 +106,14 @@ def test_a_restart_is_held_until_it_is_allowed_and_then_is_one(fleet: Fleet) -> 
     fleet.declare("t-one", network={"eth0": {"on": "lan", "ip": "10.213.0.10"}})
     fleet.apply()
     born, identity = start_time("t-one"), box("t-one").record.uuid
-    fleet.declare("t-one", network={"eth0": {"on": "lan", "ip": "10.213.0.10", "mac": "02:00:00:00:00:07"},
-                                    "eth1": {"on": "public", "ip": "198.18.113.10"}}, ram="160M")
+    fleet.declare(
+        "t-one",
+        network={
+            "eth0": {"on": "lan", "ip": "10.213.0.10", "mac": "02:00:00:00:00:07"},
+            "eth1": {"on": "public", "ip": "198.18.113.10"},
+        },
+        ram="160M",
+    )
     result = fleet.apply()
     assert [(step["action"], step["held"]) for step in result["steps"]] == [
         ("change", None), ("restart", "needs allow: restart")
@@ -168,8 +174,9 @@ def test_where_no_overlay_can_be_the_root_filesystem_is_a_copy(fleet: Fleet, low
         found = record.load(elsewhere.paths.container("t-copy"))
         assert found is not None and found.backend == "copy"
         shell = ["lxc-attach", "-P", elsewhere.paths.containers, "-n", "t-copy", "--clear-env", "--"]
-        owner = subprocess.run([*shell, "stat", "-c", "%u %a", "/etc/passwd", "/usr/bin/su"], check=True,
-                               capture_output=True, text=True)
+        owner = subprocess.run(
+            [*shell, "stat", "-c", "%u %a", "/etc/passwd", "/usr/bin/su"], check=True, capture_output=True, text=True
+        )
         assert owner.stdout.split() == ["0", "644", "0", "4755"]
         assert reconcile.run(fleet.params(ALL), True, host=elsewhere)["steps"] == []
     finally:

@@ -9,7 +9,18 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.carve.vps.tests.integration.support import Fleet, addresses, booted, brief, host, inside, limits, pid, start_time, wait_for
+from ansible_collections.carve.vps.tests.integration.support import (
+    Fleet,
+    addresses,
+    booted,
+    brief,
+    host,
+    inside,
+    limits,
+    pid,
+    start_time,
+    wait_for,
+)
 
 BEFORE: dict[str, Any] = {
     "ram": "192M", "swap": "64M", "cpus": 1, "cpu_weight": 100, "cpu_set": "0-1", "processes": 300,
@@ -26,10 +37,22 @@ MIB = 1 << 20
 
 def _expected(ram: int, swap: int, cpus: float, weight: int, cpu_set: str, pids: int) -> dict[str, str]:
     if host().cgroup.version == 2:
-        return {"ram": str(ram), "swap": str(swap), "cpus": f"{round(cpus * 100000)} 100000", "weight": str(weight),
-                "set": cpu_set, "pids": str(pids)}
-    return {"ram": str(ram), "memsw": str(ram + swap), "cpus": str(round(cpus * 100000)),
-            "weight": str(round(weight * 10.24)), "set": cpu_set, "pids": str(pids)}
+        return {
+            "ram": str(ram),
+            "swap": str(swap),
+            "cpus": f"{round(cpus * 100000)} 100000",
+            "weight": str(weight),
+            "set": cpu_set,
+            "pids": str(pids),
+        }
+    return {
+        "ram": str(ram),
+        "memsw": str(ram + swap),
+        "cpus": str(round(cpus * 100000)),
+        "weight": str(round(weight * 10.24)),
+        "set": cpu_set,
+        "pids": str(pids),
+    }
 
 
 def _check_after(name: str) -> None:

@@ -164,5 +164,6 @@ def stop(host: Host, box: Box, timeout: int) -> None:
 
 def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
     environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd="/",
-                          stdin=subprocess.DEVNULL)
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, env=environment, cwd="/", stdin=subprocess.DEVNULL
+    )

@@ -20,9 +20,8 @@ class Processes(Facet):
     live_rows = ("processes",)
 
     def observe(self, host: Host, boxes: list[Box]) -> dict[str, dict[str, Any]]:
-        return {
-            box.name: {"processes": parse_limit(host.cgroup.read(box.name, "pids", "pids.max"))} for box in boxes if box.pid
-        }
+        running = [box.name for box in boxes if box.pid]
+        return {name: {"processes": parse_limit(host.cgroup.read(name, "pids", "pids.max"))} for name in running}
 
     def boot_config(self, host: Host, box: Box) -> list[tuple[str, str]]:
         prefix = "lxc.cgroup2." if host.cgroup.version == 2 else "lxc.cgroup."

@@ -113,7 +113,9 @@ def answer_for(link: str, gateways: list[str]) -> None:
             if family(gateway) == 6:
                 with open(f"/proc/sys/net/ipv6/conf/{link}/proxy_ndp", "w", encoding="ascii") as handle:
                     handle.write("1")
-            _ignoring((errno.EEXIST,), ipr.neigh, "add", dst=gateway, ifindex=index, flags=8, family=_AF[family(gateway)])
+            _ignoring(
+                (errno.EEXIST,), ipr.neigh, "add", dst=gateway, ifindex=index, flags=8, family=_AF[family(gateway)]
+            )
 
 
 def add_default_routes(link: str, gateways: list[str], on_link: bool) -> None:
@@ -133,5 +135,6 @@ def remove_default_routes(link: str, gateways: list[str]) -> None:
     with routes() as ipr:
         index = index_of(ipr, link)
         for gateway in gateways:
-            _ignoring((errno.ESRCH,), ipr.route, "del", dst="default", gateway=gateway, oif=index,
-                      family=_AF[family(gateway)])
+            _ignoring(
+                (errno.ESRCH,), ipr.route, "del", dst="default", gateway=gateway, oif=index, family=_AF[family(gateway)]
+            )

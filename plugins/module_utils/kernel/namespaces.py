@@ -66,7 +66,7 @@ def inside(work: Callable[[], T], *namespaces: tuple[int, str]) -> T:
                 finally:
                     os.close(fd)
             result.append((True, work()))
-        except BaseException as error:  # handed on to the caller below
+        except BaseException as error:  # noqa: BLE001 - handed on to the caller below
             result.append((False, error))
 
     thread = threading.Thread(target=run)
