@@ -334,7 +334,7 @@ def _in_order(change: Change) -> list[tuple[str, Change]]:
 
 
 def _apart(differences: list[tuple[Change, str]]) -> tuple[list[tuple[Change, str]], list[tuple[Change, str]]]:
-    """Of changes that come with a restart, the addresses that leave: apart, for another container may take them first."""
+    """Of changes that come with a restart, the addresses that leave: apart, for others may take them first."""
     rest: list[tuple[Change, str]] = []
     leaving: list[tuple[Change, str]] = []
     for difference, reason in differences:
