@@ -81,16 +81,17 @@ def _locked(job: Job) -> dict[str, Any]:
     statuses, errors = untouched(made), list(made.errors)
     if job.expect and job.expect != made.fingerprint():
         errors.append("this node or its declaration has changed since the plan was made; make a new plan")
-    carried_out = bool(made.doable) and not job.check and not errors
-    if carried_out:
+    changed = bool(made.doable) and not errors
+    if changed and not job.check:
         statuses, failures = _carry_out(job, made, seen)
         clock.mark("apply")
         seen = observe(host)
-        errors += failures or _residue(job.planner(desired, seen.node))
+        errors += failures or _residue(made, job.planner(desired, seen.node))
         clock.mark("verify")
+        changed = any(status not in (HELD, PLANNED) for status in statuses)
     if not made.errors:
         errors += made.refusals
-    return report(desired, made, statuses, errors, clock.times, seen, carried_out)
+    return report(desired, made, statuses, errors, clock.times, seen, changed)
 
 
 def _carry_out(job: Job, made: Plan, seen: Observation) -> tuple[list[str], list[str]]:
@@ -104,12 +105,20 @@ def _carry_out(job: Job, made: Plan, seen: Observation) -> tuple[list[str], list
     return account.statuses, account.errors
 
 
-def _residue(after: Plan) -> list[str]:
-    """What is still different though everything was carried out: never a silent ok."""
+def _residue(made: Plan, after: Plan) -> list[str]:
+    """What is still different though everything was carried out: never a silent ok.
+
+    A step that was held back may be free now, as when a guard has just been taken away: it is for the next run, with
+    the template that it needs.
+    """
+    later = {(step.kind, step.name, step.action) for step in made.steps if step.held}
+    later |= {(step.kind, step.name, step.action) for step in after.steps if step.kind == "template"}
+    later -= {(step.kind, step.name, step.action) for step in made.doable}
     return [
         f"{step.kind} {step.name}: {change.public()['field']} is {change.public()['before']} "
         f"after it was set to {change.public()['after']}"
         for step in after.doable
+        if (step.kind, step.name, step.action) not in later
         for change in step.changes
     ]
 
@@ -132,11 +141,10 @@ def report(
     errors: list[str],
     times: Mapping[str, float],
     seen: Observation,
-    carried_out: bool,
+    changed: bool,
 ) -> dict[str, Any]:
     """The result of a run, as it leaves the node."""
     steps = [{**step.public(), "status": status} for step, status in zip(made.steps, statuses)]
-    changed = any(step["status"] not in (HELD, PLANNED) for step in steps) if carried_out else bool(made.doable)
     result: dict[str, Any] = {
         "changed": changed,
         "steps": steps,
