@@ -188,8 +188,23 @@ def _finish(rootfs: str) -> None:
             with contextlib.suppress(FileExistsError):
                 os.symlink("/dev/null", f"{units}/{unit}")
         files.write(f"{units}/ssh.service.d/carve-host-keys.conf", _SSH_DROP_IN)
+    _mark_updated(rootfs)
     # Whoever enters a container's root directory is root of that container, or anybody of its users.
     os.chmod(rootfs, 0o755)
+
+
+def _mark_updated(rootfs: str) -> None:
+    """Say that /etc and /var are as new as /usr: installing packages has made it true (systemd-update-done.service(8)).
+
+    Without it every container's first start would rebuild the linker's cache and the journal's catalogue.
+    """
+    if not os.path.exists(f"{rootfs}/etc/ld.so.cache") or not os.path.isdir(f"{rootfs}/var"):
+        return
+    modified = os.stat(f"{rootfs}/usr").st_mtime_ns
+    for directory in ("etc", "var"):
+        path = f"{rootfs}/{directory}/.updated"
+        files.write(path, f"TIMESTAMP_NSEC={modified}\n")
+        os.utime(path, ns=(modified, modified))
 
 
 def _run(command: list[str]) -> None:

@@ -22,7 +22,7 @@ from . import model, units
 from .model import Problem
 
 # Raised when the builder makes something else from the same definition.
-BUILDER = 1
+BUILDER = 2
 SOURCES = ("build", "archive", "from")
 
 

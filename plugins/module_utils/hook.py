@@ -9,17 +9,15 @@
   the configuration it read then. The monitor process is the same one then, which is how a reboot is told from a start.
 * ``post-stop``: unmount the root filesystem.
 
-It runs for every start, so it loads nothing that the moment does not need.
+It runs twice for every start, so it loads nothing that the moment does not need: where Carve starts a container it has
+mounted the root filesystem already, and a first start has nothing to put back.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 
-from . import record, rootfs
-from .host import Box, Host
 from .paths import Paths
 
 
@@ -28,20 +26,16 @@ def main(arguments: list[str]) -> int:
     name, hook = arguments[1], arguments[3]
     directory = os.path.dirname(os.environ.get("LXC_CONFIG_FILE", Paths().container(name) + "/config"))
     paths = Paths(base=os.path.dirname(os.path.dirname(directory)))
-    found = record.load(directory)
-    if found is None:
-        print(f"carve: {directory} holds no container of Carve's", file=sys.stderr)
-        return 1
-    box = Box(found, directory)
     if hook == "pre-start":
-        rootfs.mount(paths, box)
-    elif hook == "start-host":
-        _start_host(paths, box)
-    elif hook == "post-stop":
-        rootfs.unmount(box)
-        if os.environ.get("LXC_TARGET") != "reboot":
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(_monitor_file(paths, name))
+        return 0 if os.path.ismount(f"{directory}/root") else _mount(paths, directory)
+    if hook == "start-host":
+        return _reapply(paths, directory) if _is_reboot(paths, name) else 0
+    if hook == "post-stop":
+        from .kernel import mounts
+
+        mounts.detach_all(f"{directory}/root")
+        if os.environ.get("LXC_TARGET") != "reboot" and os.path.exists(_monitor_file(paths, name)):
+            os.unlink(_monitor_file(paths, name))
     return 0
 
 
@@ -49,24 +43,43 @@ def _monitor_file(paths: Paths, name: str) -> str:
     return f"{paths.run}/{name}.monitor"
 
 
-def _start_host(paths: Paths, box: Box) -> None:
-    monitor = str(os.getppid())
-    file = _monitor_file(paths, box.name)
+def _is_reboot(paths: Paths, name: str) -> bool:
+    """Whether this monitor process has started the container before; it is noted for the next time."""
+    monitor, file = str(os.getppid()), _monitor_file(paths, name)
     try:
         with open(file, encoding="ascii") as handle:
-            rebooted = handle.read() == monitor
+            if handle.read() == monitor:
+                return True
     except OSError:
-        rebooted = False
-    if rebooted:
-        from . import facets
-        from .host import apparmor_enabled
-
-        box.pid = int(os.environ["LXC_PID"])
-        host = Host(paths=paths, apparmor=apparmor_enabled())
-        for facet in facets.ALL:
-            if facet.live_rows or facet.name == "identity":
-                facet.reapply(host, box)
-    else:
         os.makedirs(paths.run, mode=0o711, exist_ok=True)
-        with open(file, "w", encoding="ascii") as handle:
-            handle.write(monitor)
+    with open(file, "w", encoding="ascii") as handle:
+        handle.write(monitor)
+    return False
+
+
+def _mount(paths: Paths, directory: str) -> int:
+    from . import record, rootfs
+    from .host import Box
+
+    found = record.load(directory)
+    if found is None:
+        print(f"carve: {directory} holds no container of Carve's", file=sys.stderr)
+        return 1
+    rootfs.mount(paths, Box(found, directory))
+    return 0
+
+
+def _reapply(paths: Paths, directory: str) -> int:
+    from . import facets, record
+    from .host import Box, Host, apparmor_enabled
+
+    found = record.load(directory)
+    if found is None:
+        print(f"carve: {directory} holds no container of Carve's", file=sys.stderr)
+        return 1
+    box = Box(found, directory, int(os.environ["LXC_PID"]))
+    host = Host(paths=paths, apparmor=apparmor_enabled())
+    for facet in facets.ALL:
+        if facet.live_rows or facet.name == "identity":
+            facet.reapply(host, box)
+    return 0

@@ -7,17 +7,17 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 
 LIBRARY = "/usr/lib/carve"
 
 
-@dataclass(frozen=True)
 class Paths:
     """All state of a node lies below ``base``; ``run`` holds what a reboot may take away."""
 
-    base: str = "/var/lib/carve"
-    run: str = "/run/carve"
+    # No dataclass: LXC's hook waits for this module at every start, and dataclasses take longer to load than it runs.
+    def __init__(self, base: str = "/var/lib/carve", run: str = "/run/carve") -> None:
+        self.base = base
+        self.run = run
 
     @property
     def containers(self) -> str:

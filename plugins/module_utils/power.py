@@ -21,10 +21,11 @@ AT_ONCE = 4
 
 
 def start(host: Host, box: Box) -> None:
-    """Start one container; raises ``lxc.EngineError``. LXC's hook mounts its root filesystem."""
+    """Start one container; raises ``lxc.EngineError`` or ``OSError``."""
     try:
+        rootfs.mount(host.paths, box)
         box.pid = lxc.start(host, box)
-    except lxc.EngineError:
+    except (lxc.EngineError, OSError):
         rootfs.unmount(box)
         raise
     network.complete(box)
