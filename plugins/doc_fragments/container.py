@@ -108,6 +108,7 @@ options:
       are left alone.
     type: list
     elements: str
+    no_log: false
   autostart:
     description:
     - Whether the container starts when the node does.

@@ -21,6 +21,8 @@ def option(field: Field) -> dict[str, Any]:
         spec["required"] = True
     if field.default is not None:
         spec["default"] = copy.deepcopy(field.default)
+    if field.public:
+        spec["no_log"] = False
     if field.choices:
         spec["choices"] = list(field.choices)
     return spec

@@ -22,7 +22,7 @@ _PATIENCE = 600  # seconds that a run which is at work on the node may take
 
 def main(arguments: list[str]) -> int:
     if arguments[1:] not in (["start"], ["stop"]):
-        print("usage: boot start | stop", file=sys.stderr)
+        sys.stderr.write("usage: boot start | stop\n")
         return 2
     paths = Paths()
     paths.make()
@@ -31,10 +31,10 @@ def main(arguments: list[str]) -> int:
         with lock.held(paths, True, {"doing": f"boot {arguments[1]}"}, _PATIENCE):
             failures = start(host) if arguments[1] == "start" else stop(host)
     except lock.Busy as error:
-        print(f"carve: {error}", file=sys.stderr)
+        sys.stderr.write(f"carve: {error}\n")
         return 1
     for name, failure in sorted(failures.items()):
-        print(f"carve: {name}: {failure}", file=sys.stderr)
+        sys.stderr.write(f"carve: {name}: {failure}\n")
     return 1 if failures else 0
 
 

@@ -29,6 +29,7 @@ _SSH_DROP_IN = (
     "# Each container makes host keys of its own at its first start: the template has none.\n"
     "[Service]\nExecStartPre=\nExecStartPre=/usr/bin/ssh-keygen -A\nExecStartPre=/usr/sbin/sshd -t\n"
 )
+_DOWNLOADER = "/usr/lib/apt/apt-helper"
 _OUTPUT_LINES = 15
 
 
@@ -89,14 +90,9 @@ def _bootstrap(rootfs: str, build_options: Mapping[str, Any]) -> None:
 def _unpack(source: str, sha256: str, staged: str, rootfs: str) -> None:
     archive = source
     if not source.startswith("/"):
-        import urllib.request
-
         archive = f"{staged}/archive"
-        try:
-            with urllib.request.urlopen(source, timeout=60) as answer, open(archive, "wb") as handle:
-                shutil.copyfileobj(answer, handle)
-        except (OSError, ValueError) as error:
-            raise BuildError(f"{source} cannot be fetched: {error}") from error
+        # apt's own downloader knows the node's proxies; as root, for its usual user cannot write here.
+        _run([_DOWNLOADER, "-o", "APT::Sandbox::User=root", "download-file", source, archive])
     found = _digest(archive)
     if found != sha256:
         raise BuildError(f"{source} has the SHA-256 digest {found}, not the declared {sha256}")

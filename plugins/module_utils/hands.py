@@ -87,14 +87,14 @@ class Hands:
         files.remove_tree(staged)
         os.mkdir(staged, 0o711)
         digest = step.target["digest"]
-        record = Record(self._desired.fleet, step.name, digest, self._backend(fields, digest), fields)
-        box = Box(replace(record, uuid=uuid) if uuid else record, staged)
+        made = Record(self._desired.fleet, step.name, digest, self._backend(fields, digest), fields)
+        box = Box(replace(made, uuid=uuid) if uuid else made, staged)
         try:
             rootfs.make(paths, box)
             identity.furnish(self._host, box)
             batch = files.Batch()
             lxc.write_config(self._host, box, batch, paths.container(step.name))
-            record.save(staged, batch)
+            box.record.save(staged, batch)
             batch.commit()
         except BaseException:
             files.remove_tree(staged)

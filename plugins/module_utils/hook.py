@@ -63,7 +63,7 @@ def _mount(paths: Paths, directory: str) -> int:
 
     found = record.load(directory)
     if found is None:
-        print(f"carve: {directory} holds no container of Carve's", file=sys.stderr)
+        sys.stderr.write(f"carve: {directory} holds no container of Carve's\n")
         return 1
     rootfs.mount(paths, Box(found, directory))
     return 0
@@ -75,7 +75,7 @@ def _reapply(paths: Paths, directory: str) -> int:
 
     found = record.load(directory)
     if found is None:
-        print(f"carve: {directory} holds no container of Carve's", file=sys.stderr)
+        sys.stderr.write(f"carve: {directory} holds no container of Carve's\n")
         return 1
     box = Box(found, directory, int(os.environ["LXC_PID"]))
     host = Host(paths=paths, apparmor=apparmor_enabled())

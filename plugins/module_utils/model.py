@@ -54,6 +54,8 @@ class Field:
     owned: bool = False
     # Only a container that is sold as a unit has these; a flavor may set them.
     resource: bool = False
+    # Named like a secret and none: Ansible wants to be told.
+    public: bool = False
 
 
 class Kind(NamedTuple):
@@ -305,6 +307,7 @@ CONTAINER: tuple[Field, ...] = (
         "live",
         "Public keys that may log in as root, in a block of Carve's in "
         "C(/root/.ssh/authorized_keys); keys outside the block are left alone.",
+        public=True,
         example=["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE2 ops@example.net"],
     ),
     Field("autostart", "bool", "boot", "live", "Whether the container starts when the node does.", True),

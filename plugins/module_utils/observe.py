@@ -84,7 +84,7 @@ def _online() -> frozenset[int]:
         text = handle.read().strip()
     numbers: set[int] = set()
     for part in text.split(","):
-        first, _, last = part.partition("-")
+        first, _sep, last = part.partition("-")
         numbers.update(range(int(first), int(last or first) + 1))
     return frozenset(numbers)
 

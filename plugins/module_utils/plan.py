@@ -74,7 +74,7 @@ def _capability_errors(desired: Desired, node: NodeSeen) -> list[str]:
 def _numbers(cpu_set: str) -> set[int]:
     result: set[int] = set()
     for part in cpu_set.split(","):
-        first, _, last = part.partition("-")
+        first, _sep, last = part.partition("-")
         result.update(range(int(first), int(last or first) + 1))
     return result
 

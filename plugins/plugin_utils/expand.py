@@ -209,7 +209,7 @@ def _addresses(container: Container, count: int, report: Report) -> dict[Path, l
     result: dict[Path, list[Any]] = {}
     for path, listed in _listed(container.options) if count else ():
         where = container.source(path)
-        given: list[list[Any]] = [[] for _ in range(count)]
+        given: list[list[Any]] = [[] for _unused in range(count)]
         for text in listed:
             if model.is_deferred(text) and count > 1:
                 report(where, f"an expression gives all {count} containers the same address; write a range")
@@ -244,6 +244,6 @@ def _give(options: Mapping[str, Any], values: Mapping[Path, Any]) -> Mapping[str
     if not values:
         return options
     result = {**options, "network": dict(options["network"])}
-    for (_, interface, name), value in values.items():
+    for (_unused, interface, name), value in values.items():
         result["network"][interface] = {**result["network"][interface], name: value}
     return result

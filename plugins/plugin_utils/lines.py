@@ -150,7 +150,7 @@ class _Reader:
             made = self._mapping(node, path, inside)
         elif isinstance(node, SequenceNode):
             items = [self.read(item, (*path, str(index)), inside) for index, item in enumerate(node.value)]
-            made = [value for value, _ in items], 1 + sum(size for _, size in items)
+            made = [value for value, _unused in items], 1 + sum(size for _unused, size in items)
         else:
             made = self._scalar(node, path), 1
         self._made[id(node)] = made

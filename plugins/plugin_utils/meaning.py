@@ -31,7 +31,7 @@ def check(manifest: Any, containers: list[Container], report: Report, warn: Repo
     _sections(manifest, problems)
     networks = desired.networks_of(section(manifest, "networks"), problems)
     _networks(networks, problems)
-    _, found = definitions.parse(section(manifest, "templates"))
+    _unused, found = definitions.parse(section(manifest, "templates"))
     problems += found
     for problem in problems:
         report(problem.path, problem.message)
@@ -187,7 +187,7 @@ def _promises(
         here = [c for c in containers if c.node == node and flats[c.name].get("state") != "absent"]
         for name, limit in capacity.items():
             shares = sorted(((flats[c.name].get(name, 0), c.name) for c in here), key=lambda s: (-s[0], s[1]))
-            promised = sum(share for share, _ in shares)
+            promised = sum(share for share, _unused in shares)
             if promised > limit:
                 largest = ", ".join(f"{owner} {show[name](share)}" for share, owner in shares[:3])
                 more = f" and {len(shares) - 3} more" if len(shares) > 3 else ""

@@ -48,9 +48,9 @@ def load(path: str) -> dict[str, Any]:
     version = str(saved.get("format_version", "")) if isinstance(saved, dict) else ""
     if not re.match(r"^\d+\.\d+$", version) or not isinstance(saved.get("nodes"), dict):
         raise PlanFileError(f"{path} is not a saved plan; make one with: carve plan FLEET --out FILE")
-    if version.split(".")[0] != FORMAT_VERSION.split(".")[0]:
+    if version.partition(".")[0] != FORMAT_VERSION.partition(".")[0]:
         raise PlanFileError(
-            f"{path} has format {version}, and this Carve reads {FORMAT_VERSION.split('.')[0]}.x; plan again"
+            f"{path} has format {version}, and this Carve reads {FORMAT_VERSION.partition('.')[0]}.x; plan again"
         )
     return saved
 

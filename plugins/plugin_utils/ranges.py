@@ -57,7 +57,7 @@ def _full(first: Address, end: str) -> str:
     if ":" in end or "." in end:
         return end
     separator = "." if first.version == 4 else ":"
-    head, _, _ = first.exploded.rpartition(separator)
+    head, _unused, _unused = first.exploded.rpartition(separator)
     return f"{head}{separator}{end}"
 
 

@@ -111,6 +111,6 @@ def forget_cgroups(prefix: str) -> None:
 
 def _remove_empty(cgroup: Path) -> None:
     # One that has processes refuses with EBUSY: it is somebody's, and stays.
-    for directory, _, _ in os.walk(cgroup, topdown=False):
+    for directory, _unused, _unused in os.walk(cgroup, topdown=False):
         with suppress(OSError):
             Path(directory).rmdir()

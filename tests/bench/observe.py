@@ -121,10 +121,10 @@ def _values(pid: int, controller: str, unified: str, legacy: str) -> list[str]:
 def _cgroup(pid: int, controller: str, unified: str, legacy: str) -> tuple[Path, str]:
     inside = {}
     for line in Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8").splitlines():
-        _, controllers, path = line.split(":", 2)
+        _unused, controllers, path = line.split(":", 2)
         inside.update(dict.fromkeys(controllers.split(","), path))
     for line in Path("/proc/mounts").read_text(encoding="utf-8").splitlines():
-        _, where, kind, options = line.split()[:4]
+        _unused, where, kind, options = line.split()[:4]
         if kind == "cgroup" and controller in options.split(",") and controller in inside:
             return Path(where + inside[controller]), legacy
     return Path("/sys/fs/cgroup" + inside[""]), unified

@@ -23,7 +23,7 @@ ADDED_SOURCE = SOURCES / "carve-bench.sources"
 def release() -> dict[str, str]:
     """The host's /etc/os-release."""
     lines = Path("/etc/os-release").read_text(encoding="utf-8").splitlines()
-    return {key: value.strip('"') for key, _, value in (line.partition("=") for line in lines) if key}
+    return {key: value.strip('"') for key, _unused, value in (line.partition("=") for line in lines) if key}
 
 
 def missing(names: Sequence[str]) -> list[str]:
@@ -119,6 +119,6 @@ def _fields(stanza: str) -> dict[str, str]:
         if line[:1].isspace() and name:
             fields[name] += f"\n{line}"
         elif ":" in line:
-            name, _, value = line.partition(":")
+            name, _unused, value = line.partition(":")
             fields[name] = value.strip()
     return fields

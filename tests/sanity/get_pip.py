@@ -13,4 +13,6 @@ ITS_OWN = ("--no-setuptools", "--no-wheel")
 
 if __name__ == "__main__":
     subprocess.check_call([sys.executable, "-m", "ensurepip"], stdout=subprocess.DEVNULL)
-    subprocess.check_call([sys.executable, "-m", "pip", "install", "--quiet", *(a for a in sys.argv[1:] if a not in ITS_OWN)])
+    subprocess.check_call(
+        [sys.executable, "-m", "pip", "install", "--quiet", *(a for a in sys.argv[1:] if a not in ITS_OWN)]
+    )

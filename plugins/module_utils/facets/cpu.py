@@ -44,7 +44,7 @@ def _observe(host: Host, box: Box) -> dict[str, Any]:
     group, name = host.cgroup, box.name
     seen: dict[str, Any] = {}
     if group.version == 2:
-        quota, _, period = (group.read(name, "cpu", "cpu.max") or "max 100000").partition(" ")
+        quota, _sep, period = (group.read(name, "cpu", "cpu.max") or "max 100000").partition(" ")
         weight = parse_limit(group.read(name, "cpu", "cpu.weight"))
     else:
         quota = group.read(name, "cpu", "cpu.cfs_quota_us") or "-1"

@@ -64,7 +64,7 @@ def interfaces(fields: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     result: dict[str, dict[str, Any]] = {}
     for path in sorted(fields):
         if path.startswith("network."):
-            _, interface, option = path.split(".")
+            _network, interface, option = path.split(".")
             if fields[path] is not None:
                 result.setdefault(interface, {})[option] = fields[path]
     return result

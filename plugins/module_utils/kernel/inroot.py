@@ -47,7 +47,7 @@ def read(root: int, path: str) -> str | None:
 
 def write(root: int, path: str, text: str, owner: int, mode: int = 0o644, directory_mode: int = 0o755) -> None:
     """Replace a file in one rename. Missing directories are made; everything new belongs to host id ``owner``."""
-    parent, _, name = path.rpartition("/")
+    parent, _sep, name = path.rpartition("/")
     directory = _directory(root, parent, owner, directory_mode)
     temporary = f".{name}.carve"
     try:

@@ -74,7 +74,7 @@ def add_addresses(link: str, addresses: list[str]) -> None:
     with routes() as ipr:
         index = index_of(ipr, link)
         for address in addresses:
-            ip, _, length = address.partition("/")
+            ip, _sep, length = address.partition("/")
             _ignoring((errno.EEXIST,), ipr.addr, "add", index=index, address=ip, prefixlen=int(length))
 
 
@@ -82,7 +82,7 @@ def remove_addresses(link: str, addresses: list[str]) -> None:
     with routes() as ipr:
         index = index_of(ipr, link)
         for address in addresses:
-            ip, _, length = address.partition("/")
+            ip, _sep, length = address.partition("/")
             gone = (errno.EADDRNOTAVAIL, errno.ENODEV)
             _ignoring(gone, ipr.addr, "del", index=index, address=ip, prefixlen=int(length))
 

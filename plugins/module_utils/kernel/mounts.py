@@ -13,11 +13,15 @@ from __future__ import annotations
 
 import errno
 import os
+import time
+from collections.abc import Callable
 
-from . import syscalls
+from . import namespaces, syscalls
 
 # A checkpoint has to open files by handle, which an overlay allows only when mounted so from its first day on.
 _OVERLAY_OPTIONS = (("index", "on"), ("nfs_export", "on"))
+# Seconds in which the last user of an overlay that was unmounted is to let go of its upper layer.
+_LETTING_GO = 5.0
 
 
 def mapped_view(path: str, userns: int) -> int:
@@ -32,17 +36,34 @@ def mapped_view(path: str, userns: int) -> int:
 
 
 def overlay(lower: str, upper: str, work: str, mountpoint: str, userns: int) -> int:
-    """A detached overlay. ``mountpoint`` carries the view of ``lower`` for the moment in which the overlay is made."""
+    """A detached overlay.
+
+    The view of ``lower`` must lie at a path while the overlay is made. It lies at ``mountpoint``, but in a mount
+    namespace that nobody else sees and that a run which is killed takes along.
+    """
     view = mapped_view(lower, userns)
-    try:
+    layers = [("lowerdir", mountpoint), ("upperdir", upper), ("workdir", work)]
+
+    def make() -> int:
         syscalls.move_mount(view, mountpoint)
-        try:
-            layers = [("lowerdir", mountpoint), ("upperdir", upper), ("workdir", work)]
-            return syscalls.new_mount("overlay", [*layers, *_OVERLAY_OPTIONS])
-        finally:
-            syscalls.umount(mountpoint, syscalls.MNT_DETACH)
+        return _patiently(lambda: syscalls.new_mount("overlay", [*layers, *_OVERLAY_OPTIONS]))
+
+    try:
+        return namespaces.apart(make)
     finally:
         os.close(view)
+
+
+def _patiently(mount: Callable[[], int]) -> int:
+    """Mount, though the mount before is still referred to by a process that ends or by a namespace just being made."""
+    deadline = time.monotonic() + _LETTING_GO
+    while True:
+        try:
+            return mount()
+        except OSError as error:
+            if error.errno != errno.EBUSY or time.monotonic() > deadline:
+                raise
+        time.sleep(0.02)
 
 
 def attach(tree: int, mountpoint: str) -> None:
@@ -55,7 +76,7 @@ def attach(tree: int, mountpoint: str) -> None:
 
 def is_mounted(path: str) -> bool:
     """Whether something is mounted at ``path`` itself, be it of the same file system (which ismount() cannot tell)."""
-    parent, _, name = path.rstrip("/").rpartition("/")
+    parent, _sep, name = path.rstrip("/").rpartition("/")
     if not name:
         return True
     try:

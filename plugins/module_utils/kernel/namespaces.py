@@ -50,6 +50,17 @@ def userns_fd(slot: int) -> int:
         os.waitpid(child, 0)
 
 
+def apart(work: Callable[[], T]) -> T:
+    """The result of ``work``, run with a mount namespace of its own: what it mounts is gone with it, come what may."""
+
+    def run() -> T:
+        syscalls.unshare(syscalls.CLONE_NEWNS)
+        syscalls.make_mounts_private()
+        return work()
+
+    return inside(run)
+
+
 def inside(work: Callable[[], T], *namespaces: tuple[int, str]) -> T:
     """The result of ``work``, run in a thread that has entered the given ``(kind, path)`` namespaces.
 

@@ -37,6 +37,7 @@ RESOLVE_IN_ROOT = 0x10
 _OPEN_TREE, _MOVE_MOUNT, _FSOPEN, _FSCONFIG, _FSMOUNT, _OPENAT2, _MOUNT_SETATTR = 428, 429, 430, 431, 432, 437, 442
 _RENAME_EXCHANGE = 2
 _PR_SET_PDEATHSIG = 1
+_MS_REC, _MS_PRIVATE = 0x4000, 0x40000
 _FSCONFIG_SET_STRING, _FSCONFIG_CMD_CREATE = 1, 6
 
 
@@ -101,6 +102,11 @@ def new_mount(filesystem: str, options: list[tuple[str, str]]) -> int:
 def umount(path: str, flags: int = 0) -> None:
     """umount2(2)."""
     _check(_libc.umount2(os.fsencode(path), flags), path)
+
+
+def make_mounts_private() -> None:
+    """mount(2): nothing that is mounted from now on in the thread's mount namespace shows in another."""
+    _check(_libc.mount(None, b"/", None, _MS_REC | _MS_PRIVATE, None), "mount --make-rprivate /")
 
 
 def setns(fd: int, kind: int) -> None:

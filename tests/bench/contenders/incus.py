@@ -221,4 +221,4 @@ def _mounts_below(directory: Path) -> list[str]:
 def _loops_below(directory: Path) -> list[str]:
     listed = output(("losetup", "--list", "--noheadings", "--output=NAME,BACK-FILE")).splitlines()
     pairs = [line.partition(" ") for line in listed]
-    return [loop for loop, _, file in pairs if file.strip().startswith(f"{directory}/")]
+    return [loop for loop, _unused, file in pairs if file.strip().startswith(f"{directory}/")]

@@ -143,7 +143,7 @@ def _make_base(bench: Bench, log: Path) -> None:
 
 def remove_all(log: Path, keep: Sequence[str] = (), tries: int = 5) -> None:
     """Remove every container of the bench, the base last, since clones hold on to it."""
-    for _ in range(tries):
+    for _unused in range(tries):
         left = [path.name for path in LXC.glob(f"{PREFIX}*") if path.name not in keep]
         if not left:
             return

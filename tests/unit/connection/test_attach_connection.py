@@ -52,7 +52,7 @@ class Node:
 
     def exec_command(self, cmd: str, in_data: bytes | None = None, sudoable: bool = True) -> tuple[int, bytes, bytes]:
         self.commands.append(cmd)
-        if self.failure and "lxc-attach" in cmd:
+        if isinstance(self.failure, Exception) and "lxc-attach" in cmd:
             raise self.failure
         environment = {**os.environ, "PATH": f"{self.path}:{os.environ['PATH']}"}
         done = subprocess.run(

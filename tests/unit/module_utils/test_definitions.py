@@ -97,7 +97,7 @@ def test_one_line_and_a_list_of_one_are_the_same_version() -> None:
         (
             {"a": {"archive": "x.tar", "sha256": SHA}},
             "templates.a.archive",
-            "'x.tar' is neither a path nor a URL; write one such as /srv/root.tar.xz",
+            "'x.tar' is no path and no URL; write one such as /srv/root.tar.xz",
         ),
         ({"a": {"build": {"suite": "x"}, "sha256": SHA}}, "templates.a.sha256", "belongs to archive: only; delete it"),
         ({"a": "debian"}, "templates.a", "is not a map; write build:, archive: or from: below it"),

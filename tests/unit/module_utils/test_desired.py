@@ -25,7 +25,7 @@ NETWORKS: dict[str, Any] = {
 TEMPLATES = {"debian": {"build": {"suite": "trixie"}}}
 
 
-def build(container: Any, networks: Any = NETWORKS, **options: Any) -> tuple[dict[str, Any], list[str]]:
+def build(container: Any, networks: Any = None, **options: Any) -> tuple[dict[str, Any], list[str]]:
     """The flat options of one container, ``web``, and what is wrong, in words."""
     if isinstance(container, dict) and "template" not in container:
         container = {"template": "debian", **container}
@@ -33,7 +33,7 @@ def build(container: Any, networks: Any = NETWORKS, **options: Any) -> tuple[dic
         "fleet": "acme",
         "containers": {"web": container},
         "templates": TEMPLATES,
-        "networks": networks,
+        "networks": NETWORKS if networks is None else networks,
         **options,
     }
     made, problems = desired.build(params)

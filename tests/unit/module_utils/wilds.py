@@ -129,7 +129,7 @@ def crowded(draw: st.DrawFn) -> Desired:
     pool = draw(st.permutations([f"10.20.0.{n}" for n in range(10, 15)]))
     bodies: dict[str, Any] = {}
     for name in draw(st.lists(st.sampled_from(NAMES), unique=True, min_size=1)):
-        mine = [pool.pop() for _ in range(draw(st.integers(0, min(2, len(pool)))))]
+        mine = [pool.pop() for _unused in range(draw(st.integers(0, min(2, len(pool)))))]
         card: dict[str, Any] = {"on": draw(st.sampled_from(["lan", "routed"])), "ip": mine}
         if draw(st.booleans()):
             card["mac"] = draw(st.sampled_from(["02:00:00:00:00:01", "02:00:00:00:00:02"]))

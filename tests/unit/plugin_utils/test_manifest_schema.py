@@ -100,7 +100,7 @@ def test_a_good_text_is_validated_once(cache: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_bad_text_is_never_remembered(cache: Path) -> None:
-    for _ in range(2):
+    for _unused in range(2):
         assert structure.check({**GOOD, "version": 2}, "text", "/fleet.yml")
     assert not list(cache.iterdir())
 
@@ -130,7 +130,7 @@ def test_a_known_good_manifest_does_not_load_jsonschema(cache: Path) -> None:
         print("jsonschema" in sys.modules)
     """
     command = [sys.executable, "-c", program]
-    runs = [subprocess.run(command, check=True, capture_output=True, text=True) for _ in range(2)]
+    runs = [subprocess.run(command, check=True, capture_output=True, text=True) for _unused in range(2)]
     assert [run.stdout for run in runs] == ["True\n", "False\n"]
 
 

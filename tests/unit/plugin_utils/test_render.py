@@ -208,8 +208,11 @@ def test_what_the_planner_makes_is_rendered() -> None:
             "templates": {"debian-13": {"build": {"suite": "trixie"}}},
             "networks": {"public": {"mode": "routed", "subnet": "203.0.113.0/24"}},
             "containers": {
-                "web-1": {"template": "debian-13", "ram": "512M", "network": {"eth0": {"on": "public",
-                                                                                      "ip": "203.0.113.10"}}},
+                "web-1": {
+                    "template": "debian-13",
+                    "ram": "512M",
+                    "network": {"eth0": {"on": "public", "ip": "203.0.113.10"}},
+                },
             },
         }
     )  # fmt: skip
