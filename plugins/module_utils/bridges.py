@@ -7,6 +7,7 @@ from ``networks.json``, since bridges live in the kernel only."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,40 +17,44 @@ from .paths import Paths
 from .steps import BridgeSeen
 
 _MARK = "carve:"  # the interface alias (ip-link(8)) by which a fleet knows its bridges
+_GUARD = threading.Lock()  # bridges are made side by side, and their record is one file
 
 
 def observe(paths: Paths) -> dict[str, BridgeSeen]:
     """Every link that could be a network's bridge, by name."""
     found = netlink.links(routes=False)
-    recorded: dict[str, Any] = files.read_json(paths.networks) or {}
-    ports = {link.master: link.name for link in found.values() if link.master and not _is_container_end(link.name)}
-    result = {
-        link.name: BridgeSeen(
+    recorded = _recorded(paths)
+    masters = {link.name: link.master for link in found.values()}
+    result = {}
+    for index, link in found.items():
+        wanted = (recorded.get(link.name) or {}).get("wanted")
+        # Only the port that Carve has plugged in is looked at; others' are theirs.
+        uplink = (wanted or {}).get("uplink")
+        result[link.name] = BridgeSeen(
             fleet=link.alias[len(_MARK) :] if link.alias.startswith(_MARK) else None,
             addresses=tuple(link.addresses),
             mtu=link.mtu,
-            uplink=ports.get(index),
-            recorded=(recorded.get(link.name) or {}).get("wanted"),
+            uplink=uplink if uplink and masters.get(uplink) == index else None,
+            recorded=wanted,
         )
-        for index, link in found.items()
-    }
     for name, entry in recorded.items():
         if name not in result:
             result[name] = BridgeSeen(entry["fleet"], exists=False, recorded=entry["wanted"])
     return result
 
 
-def _is_container_end(name: str) -> bool:
-    head, dash, _rest = name.partition("-")
-    return bool(dash) and head[:1] == "v" and head[1:].isdigit()
+def _recorded(paths: Paths) -> dict[str, Any]:
+    return files.read_json(paths.networks) or {}
 
 
 def ensure(paths: Paths, fleet: str, wanted: Mapping[str, Any]) -> None:
     """Make a bridge as wanted and record it, so that the node's next boot makes it too."""
+    name, seen = wanted["bridge"], observe(paths).get(wanted["bridge"])
+    if seen is not None and seen.uplink and seen.uplink != wanted["uplink"]:
+        links.set_link(seen.uplink, master=0)
     make(fleet, wanted)
-    recorded: dict[str, Any] = files.read_json(paths.networks) or {}
-    recorded[wanted["bridge"]] = {"fleet": fleet, "wanted": dict(wanted)}
-    files.write_json(paths.networks, recorded)
+    with _GUARD:
+        files.write_json(paths.networks, {**_recorded(paths), name: {"fleet": fleet, "wanted": dict(wanted)}})
 
 
 def make(fleet: str, wanted: Mapping[str, Any]) -> None:
@@ -67,7 +72,8 @@ def make(fleet: str, wanted: Mapping[str, Any]) -> None:
 
 def remove(paths: Paths, name: str) -> None:
     """Remove a bridge and its record."""
-    recorded: dict[str, Any] = files.read_json(paths.networks) or {}
     links.remove_link(name)
-    if recorded.pop(name, None):
-        files.write_json(paths.networks, recorded)
+    with _GUARD:
+        recorded = _recorded(paths)
+        if recorded.pop(name, None):
+            files.write_json(paths.networks, recorded)
