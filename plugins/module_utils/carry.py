@@ -75,6 +75,8 @@ def _needs(step: Step) -> list[tuple[str, str]]:
         needs.append(("template", step.target["template"]))
     if step.kind == "template" and step.target["definition"].get("from"):
         needs.append(("template", step.target["definition"]["from"]))
+    if step.kind == "network" and step.action == "destroy":
+        needs += [("container", name) for name in step.target["users"]]
     if step.action in ("create", "start", "restart"):
         needs += [("network", value) for path, value in step.target.items() if path.endswith(".bridge")]
     return needs

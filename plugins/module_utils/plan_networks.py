@@ -54,9 +54,8 @@ def network_steps(desired: Desired, node: NodeSeen, steps: list[Step], notes: li
         return result
     for bridge, seen in sorted(node.bridges.items()):
         if seen.fleet == desired.fleet and bridge not in used | kept:
-            step = Step(
-                "network", bridge, "destroy", "release", "destroy", "no container uses it", target={"bridge": bridge}
-            )
+            target = {"bridge": bridge, "users": _users(bridge, node)}
+            step = Step("network", bridge, "destroy", "release", "destroy", "no container uses it", target=target)
             allowed = "destroy" in desired.allow
             result.append(step.hold(None if allowed else "needs allow: destroy"))
     return result
@@ -74,6 +73,15 @@ def _still_used(node: NodeSeen, steps: list[Step]) -> set[str]:
         for path, value in seen.recorded.items()
         if path.endswith(".bridge") and (name, path) not in moved
     }
+
+
+def _users(bridge: str, node: NodeSeen) -> list[str]:
+    """The containers that are on a bridge until this run takes them off it."""
+    return sorted(
+        name
+        for name, seen in node.containers.items()
+        if any(path.endswith(".bridge") and value == bridge for path, value in seen.recorded.items())
+    )
 
 
 def _step(wanted: Mapping[str, Any], action: str, reach: str, reason: str, changes: tuple[Change, ...]) -> Step:
