@@ -1,0 +1,20 @@
+# Copyright: (c) 2026, Carve contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The facets together, held against the field table."""
+
+from __future__ import annotations
+
+from ansible_collections.carve.vps.plugins.module_utils import facets, model
+
+
+def test_every_option_is_honoured_by_a_facet_that_looks_at_it() -> None:
+    """What the kernel or the root filesystem can tell is looked at; the rest is the record's alone."""
+    rows = {row for facet in facets.ALL for row in (*facet.live_rows, *facet.file_rows)}
+    for field in model.CONTAINER:
+        if field.facet not in ("power", "policy", "rootfs", "users", "boot", "network"):
+            assert field.name in (*facets.BY_NAME[field.facet].live_rows, *facets.BY_NAME[field.facet].file_rows)
+    inner = {f"network.{field.name}" for field in model.RESOLVED_INTERFACE}
+    assert {row for row in rows if row.startswith("network.")} == inner - {"network.mode"}
+    assert rows <= {field.name for field in model.CONTAINER} | inner
