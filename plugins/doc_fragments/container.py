@@ -38,8 +38,8 @@ options:
     - rebuild
   protect:
     description:
-    - Guards the container against being destroyed or rebuilt. The guard is kept on the node, so deleting the declaration
-      does not delete it.
+    - Guards the container against being destroyed or rebuilt. The guard is kept on the node, so deleting the container
+      from the manifest does not delete it.
     type: bool
     default: false
   id:

@@ -14,7 +14,7 @@ author:
 description:
   - Makes the content of a plan file from what M(carve.vps.node) returned in check mode.
   - The playbook C(carve.vps.plan) writes it to the file named by C(carve_plan_file).
-positional: fleet
+positional: fleet, allow
 options:
   _input:
     description: The results of M(carve.vps.node), by node.
@@ -24,6 +24,11 @@ options:
     description: Name of the fleet.
     type: str
     required: true
+  allow:
+    description: What was allowed when the plan was made.
+    type: list
+    elements: str
+    default: []
 seealso:
   - plugin: carve.vps.planned_fingerprint
     plugin_type: filter
@@ -39,20 +44,21 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: JSON with C(format_version), C(fleet), C(created) and, for each of C(nodes), C(fingerprint) and C(steps).
+  description:
+    - JSON with C(format_version), C(fleet), C(created), C(allow) and, for each of C(nodes), C(fingerprint) and C(steps).
   type: str
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from ansible_collections.carve.vps.plugins.plugin_utils import planfile
 
 
-def saved_plan(results: Mapping[str, Mapping[str, Any]], fleet: str) -> str:
+def saved_plan(results: Mapping[str, Mapping[str, Any]], fleet: str, allow: Collection[str] = ()) -> str:
     created = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return planfile.dump(planfile.document(fleet, results, created))
+    return planfile.dump(planfile.document(fleet, results, created, allow))
 
 
 class FilterModule:

@@ -21,8 +21,6 @@ from typing import Any
 from . import model, units
 from .model import Problem
 
-# Raised when the builder makes something else from the same definition.
-BUILDER = 2
 SOURCES = ("build", "archive", "from")
 
 
@@ -110,5 +108,5 @@ def _chain(name: str, definitions: Mapping[str, Mapping[str, Any]]) -> list[str]
 
 
 def _digest(definition: Mapping[str, Any], parent: str) -> str:
-    text = json.dumps([BUILDER, parent, definition], sort_keys=True, separators=(",", ":"))
+    text = json.dumps([parent, definition], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -166,7 +166,7 @@ class Hands:
         files.remove_tree(aside)
         os.rename(box.directory, aside)
         files.sync([self._host.paths.containers])
-        self._host.cgroup.remove_leftovers(step.name)
+        lxc.forget(self._host, step.name)
         files.remove_tree(aside)
         with self._guard:
             del self._boxes[step.name]

@@ -182,7 +182,7 @@ CONTAINER: tuple[Field, ...] = (
         "policy",
         "live",
         "Guards the container against being destroyed or rebuilt. The guard is "
-        "kept on the node, so deleting the declaration does not delete it.",
+        "kept on the node, so deleting the container from the manifest does not delete it.",
         False,
     ),
     Field(

@@ -7,7 +7,9 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
+import sys
 from dataclasses import dataclass
 
 from . import bridges, facets, runtime
@@ -111,6 +113,8 @@ def _lacks(own_ids: tuple[tuple[int, int], ...]) -> tuple[str, ...]:
     lacks = []
     if not any(os.access(f"{place}/lxc-start", os.X_OK) for place in ("/usr/bin", "/usr/local/bin")):
         lacks.append("LXC is not installed")
+    if importlib.util.find_spec("pyroute2") is None:
+        lacks.append(f"{sys.executable} has no pyroute2")
     if not own_ids:
         lacks.append("root has no range of ids in /etc/subuid and /etc/subgid")
     for path, what in (("/proc/sys/net/ipv4/ip_forward", "IPv4"), ("/proc/sys/net/ipv6/conf/all/forwarding", "IPv6")):

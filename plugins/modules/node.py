@@ -16,7 +16,7 @@ description:
 author:
   - Carve contributors (@carve-vps)
 requirements:
-  - LXC 5 or newer, and what the role M(carve.vps.node) installs
+  - LXC 5 or newer, and what the role P(carve.vps.node#role) installs
   - pyroute2 0.7 or newer, when network interfaces are changed
 options:
   fleet:

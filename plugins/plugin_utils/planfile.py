@@ -24,13 +24,21 @@ class PlanFileError(ValueError):
     """A saved plan that cannot be applied; the message says why and what to do."""
 
 
-def document(fleet: str, results: Mapping[str, Mapping[str, Any]], created: str) -> dict[str, Any]:
+def document(
+    fleet: str, results: Mapping[str, Mapping[str, Any]], created: str, allow: Collection[str] = ()
+) -> dict[str, Any]:
     """The saved form of the plans that nodes returned in check mode."""
     nodes = {
         str(name): {"fingerprint": str(result["fingerprint"]), "steps": list(result.get("steps") or [])}
         for name, result in sorted(results.items())
     }
-    return {"format_version": FORMAT_VERSION, "fleet": str(fleet), "created": created, "nodes": nodes}
+    return {
+        "format_version": FORMAT_VERSION,
+        "fleet": str(fleet),
+        "created": created,
+        "allow": sorted(allow),
+        "nodes": nodes,
+    }
 
 
 def dump(saved: Mapping[str, Any]) -> str:
@@ -68,3 +76,8 @@ def fingerprint(path: str, node: str, fleet: str, nodes: Collection[str]) -> str
     if not isinstance(planned, dict) or not isinstance(planned.get("fingerprint"), str):
         raise PlanFileError(f"{made} has no plan for {node}; plan again, or leave this node out with --limit")
     return str(planned["fingerprint"])
+
+
+def allowed(path: str) -> list[str]:
+    """What the operator allowed when the plan was made; the plan is applied under the same leave."""
+    return [str(reach) for reach in load(path).get("allow") or []]

@@ -160,6 +160,7 @@ def _changes(steps: Sequence[Step], verb: str, style: Style) -> list[str]:
     """The differences of an object, one a line, with the reason of the step that mends them."""
     mixed = len({(step.get("reach"), outcome.status(step, verb)) for step in steps}) > 1
     rows: list[tuple[str, str, str]] = []
+    shown: dict[str, tuple[int, Mapping[str, Any]]] = {}
     for step in steps:
         reason = clean(step.get("reason") or "")
         if mixed and verb != "drift":
@@ -169,7 +170,12 @@ def _changes(steps: Sequence[Step], verb: str, style: Style) -> list[str]:
             running = any(change.get("before") == "running" for change in step.get("changes") or [])
             rows.append((f"{reason}, running" if running else reason, "", ""))
         note = f"({reason})" if reason else ""
-        rows += [(clean(change["field"]), _difference(change, verb, style), note) for change in changes]
+        for change in changes:
+            # An address is given back in one step and another taken in a later one: to people that is one change.
+            index, earlier = shown.get(change["field"], (len(rows), change))
+            whole = {**change, "before": earlier.get("before")}
+            shown[change["field"]] = index, whole
+            rows[index : index + 1] = [(clean(change["field"]), _difference(whole, verb, style), note)]
     fields = max([10, *(len(field) for field, value, _reason in rows if value)])
     values = max([0, *(len(value) for _field, value, _reason in rows if "\n" not in value and len(value) <= 48)])
     lines: list[str] = []

@@ -216,3 +216,11 @@ def test_no_secret_in_any_output(desk: Desk) -> None:
     assert inside("c-1", "cat", "/etc/token") == SECRET
     desk.manifest["templates"].pop("keyed")
     desk.manifest["defaults"]["template"] = "base"
+
+
+def test_a_saved_plan_brings_its_leave(desk: Desk) -> None:
+    assert desk.carve("apply", "--yes")[0] == 0
+    del desk.manifest["containers"]["c"]
+    assert desk.carve("plan", "--allow", "destroy", "--out", "go.plan")[0] == 2
+    code, output = desk.carve("apply", "--plan", "go.plan")
+    assert code == 0 and not exists("c-1"), output

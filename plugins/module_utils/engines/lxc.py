@@ -15,6 +15,7 @@ import time
 
 from .. import facets, files, record
 from ..host import Box, Host
+from ..kernel import cgroup
 from ..paths import LIBRARY
 
 CONFIG = "config"
@@ -47,8 +48,8 @@ def render(host: Host, box: Box, directory: str | None = None) -> str:
         ("lxc.hook.start-host", _HOOK),
         ("lxc.hook.post-stop", _HOOK),
         ("lxc.rootfs.path", f"dir:{place}/root"),
-        ("lxc.cgroup.dir.container", f"carve/{box.name}"),
-        ("lxc.cgroup.dir.monitor", f"carve-monitor/{box.name}"),
+        ("lxc.cgroup.dir.container", f"{cgroup.PARENT}/{box.name}"),
+        ("lxc.cgroup.dir.monitor", f"{cgroup.MONITORS}/{box.name}"),
         ("lxc.cgroup.dir.monitor.pivot", "carve-pivot"),
     ]
     for facet in facets.ALL:
@@ -132,7 +133,7 @@ def init_pid(host: Host, name: str) -> int | None:
 def start(host: Host, box: Box) -> int:
     """Start a container and return its init's process id. Raises ``EngineError``."""
     host.cgroup.remove_leftovers(box.name)
-    log = f"{host.paths.run}/{box.name}.log"
+    log = _log(host, box.name)
     with contextlib.suppress(FileNotFoundError):
         os.unlink(log)
     command = ["lxc-start", "-P", host.paths.containers, "-n", box.name, "-d", "-o", log, "-l", "INFO"]
@@ -144,11 +145,25 @@ def start(host: Host, box: Box) -> int:
     return pid
 
 
+def forget(host: Host, name: str) -> None:
+    """Remove what LXC keeps of a container outside its directory."""
+    host.cgroup.remove_leftovers(name)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(_log(host, name))
+
+
+def _log(host: Host, name: str) -> str:
+    return f"{host.paths.run}/{name}.log"
+
+
 def _why(log: str) -> str:
     """The lines of LXC's log that say what went wrong."""
     lines = (files.read(log) or "").splitlines()
-    telling = [line.split(" ", 4)[-1] for line in lines if " ERROR " in line or " WARN " in line]
-    return "; ".join(dict.fromkeys(telling[:4]))
+    for level in (" ERROR ", " WARN "):
+        telling = [line.partition(level)[2].strip() for line in lines if level in line]
+        if telling:
+            return "; ".join(list(dict.fromkeys(telling))[:4])
+    return ""
 
 
 def stop(host: Host, box: Box, timeout: int) -> None:

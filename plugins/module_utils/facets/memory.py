@@ -74,7 +74,7 @@ def swap_can_be_limited(host: Host) -> bool:
     """Version 1 has the control only when the kernel counts swap (swapaccount=1)."""
     if host.cgroup.version == 2:
         return True
-    return host.cgroup.read(".", "memory", f"../{_MEMSW}") is not None
+    return host.cgroup.has("memory", _MEMSW)
 
 
 def _write(host: Host, box: Box, declared: Mapping[str, Any]) -> None:

@@ -17,7 +17,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
 ROOT = "/sys/fs/cgroup"
-PARENT = "carve"
+# Below these, in every hierarchy, lie the directories of the containers and of the processes that watch over them.
+PARENT, MONITORS = "carve", "carve-monitor"
 PERIOD = 100000  # microseconds, the kernel's default for cpu.max (cgroup-v2.rst)
 _V1_UNLIMITED = 1 << 62
 
@@ -28,8 +29,8 @@ class Cgroup(ABC):
     version = 2
 
     @abstractmethod
-    def directories(self, name: str) -> list[str]:
-        """The container's directory in every hierarchy."""
+    def directories(self, name: str, parent: str = PARENT) -> list[str]:
+        """The directory of a container (or of its monitor process) in every hierarchy."""
 
     @abstractmethod
     def path(self, name: str, controller: str, file: str) -> str:
@@ -43,6 +44,10 @@ class Cgroup(ABC):
         except OSError:
             return None
 
+    def has(self, controller: str, file: str) -> bool:
+        """Whether the kernel offers a control file at all: in version 1 the root of a hierarchy has them, too."""
+        return os.path.exists(os.path.dirname(os.path.dirname(self.path("-", controller, "-"))) + f"/{file}")
+
     def write(self, name: str, controller: str, file: str, value: object) -> None:
         """Write a value; the kernel's refusal comes as ``OSError``."""
         with open(self.path(name, controller, file), "w", encoding="ascii") as handle:
@@ -50,7 +55,7 @@ class Cgroup(ABC):
 
     def remove_leftovers(self, name: str) -> None:
         """Remove what an unclean end left: LXC starts no container in a directory that exists."""
-        for top in self.directories(name):
+        for top in (*self.directories(name), *self.directories(name, MONITORS)):
             for directory, _children, _files in os.walk(top, topdown=False):
                 with contextlib.suppress(OSError):
                     os.rmdir(directory)
@@ -59,8 +64,8 @@ class Cgroup(ABC):
 class CgroupV2(Cgroup):
     version = 2
 
-    def directories(self, name: str) -> list[str]:
-        return [f"{ROOT}/{PARENT}/{name}"]
+    def directories(self, name: str, parent: str = PARENT) -> list[str]:
+        return [f"{ROOT}/{parent}/{name}"]
 
     def path(self, name: str, controller: str, file: str) -> str:
         return f"{ROOT}/{PARENT}/{name}/{file}"
@@ -73,8 +78,8 @@ class CgroupV1(Cgroup):
         self._hierarchies = hierarchies
         self._mounts = all_mounts
 
-    def directories(self, name: str) -> list[str]:
-        return [f"{mount}/{PARENT}/{name}" for mount in self._mounts]
+    def directories(self, name: str, parent: str = PARENT) -> list[str]:
+        return [f"{mount}/{parent}/{name}" for mount in self._mounts]
 
     def path(self, name: str, controller: str, file: str) -> str:
         return f"{self._hierarchies.get(controller, ROOT + '/' + controller)}/{PARENT}/{name}/{file}"

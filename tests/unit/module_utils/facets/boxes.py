@@ -42,7 +42,7 @@ class FileCgroup(Cgroup):
         for file, text in UNLIMITED[version].items():
             (directory / file).write_text(f"{text}\n", encoding="ascii")
 
-    def directories(self, name: str) -> list[str]:
+    def directories(self, name: str, parent: str = "carve") -> list[str]:
         return [str(self.directory)]
 
     def path(self, name: str, controller: str, file: str) -> str:

@@ -80,7 +80,7 @@ class Directory(Cgroup):
     def __init__(self, *tops: Path) -> None:
         self.tops = tops
 
-    def directories(self, name: str) -> list[str]:
+    def directories(self, name: str, parent: str = "carve") -> list[str]:
         return [f"{top}/{name}" for top in self.tops]
 
     def path(self, name: str, controller: str, file: str) -> str:
