@@ -150,8 +150,6 @@ def container(
     flat.setdefault("hostname", name)
     if "search_domains" in flat and raw.get("nameservers") is None:
         problems.append(Problem((*path, "search_domains"), "needs nameservers: beside it; write both or neither"))
-    if "swap" in flat and raw.get("ram") is None:
-        problems.append(Problem((*path, "swap"), "needs ram: beside it; write both or neither"))
     gateways: set[int] = set()
     for interface in sorted(interfaces, key=str):
         flat.update(_interface(fleet, name, str(interface), interfaces[interface], networks, gateways, path, problems))

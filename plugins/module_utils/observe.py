@@ -64,6 +64,7 @@ def observe(host: Host) -> Observation:
         cpus=len(online),
         online=online,
         swap_limit=memory.swap_can_be_limited(host),
+        swap_alone=host.cgroup.version == 2,
         foreign_ids=foreign,
         own_ids=own,
         lacks=_lacks(own),

@@ -66,6 +66,8 @@ def _capability_errors(desired: Desired, node: NodeSeen) -> list[str]:
                     f"{name}: cpu_set {wanted['cpu_set']} names processors that this node has not "
                     f"({', '.join(map(str, missing))}); it has {node.cpus}"
                 )
+        if wanted.get("swap") is not None and wanted.get("ram") is None and not node.swap_alone:
+            errors.append(f"{name}: swap needs ram: beside it on a node with version 1 of control groups; write both")
         if wanted.get("swap") is not None and not node.swap_limit:
             errors.append(f"{name}: swap cannot be limited by this kernel; boot it with swapaccount=1, or delete swap:")
     return errors

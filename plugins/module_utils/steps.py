@@ -152,6 +152,8 @@ class NodeSeen:
     cpus: int = 1
     online: frozenset[int] = frozenset()
     swap_limit: bool = True
+    # Version 1 of control groups limits swap only together with memory.
+    swap_alone: bool = True
     # Host id ranges ``(first, count)`` that others own, and those that LXC may map.
     foreign_ids: tuple[tuple[int, int], ...] = ()
     own_ids: tuple[tuple[int, int], ...] = ()

@@ -118,9 +118,7 @@ def parse_hostname(value: Any) -> str:
     """A host name of one or more DNS labels; at most 64 characters, the kernel's limit (uname(2))."""
     text = str(value)
     if len(text) > 64:
-        raise ValueError(
-            f"{text!r} has more than the 64 characters of the kernel's limit for a host name; write a shorter one"
-        )
+        raise ValueError(f"{text!r} has more than 64 characters, the limit for a host name; write a shorter one")
     for label in text.split("."):
         parse_label(label)
     return text

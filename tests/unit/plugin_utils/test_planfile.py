@@ -29,6 +29,7 @@ def test_what_is_saved_is_what_was_shown(tmp_path: Path) -> None:
         "format_version": "1.0",
         "fleet": "acme",
         "created": "2026-05-01T12:00:00Z",
+        "allow": [],
         "nodes": {
             "node1": {"fingerprint": "f00d", "steps": busy()},
             "node2": {"fingerprint": "f00d", "steps": []},
