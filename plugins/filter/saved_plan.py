@@ -45,7 +45,8 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description:
-    - JSON with C(format_version), C(fleet), C(created), C(allow) and, for each of C(nodes), C(fingerprint) and C(steps).
+    - JSON with C(format_version), C(fleet), C(created), C(allow) and C(nodes).
+    - Each node has C(fingerprint) and C(steps).
   type: str
 """
 

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, Carve contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Stands in for the pip bootstrap script that ansible-test would download: installs the pip that Python brings along."""
+"""Stands in for the pip bootstrap script that ansible-test would download: installs the pip that Python has."""
 
 from __future__ import annotations
 
