@@ -72,6 +72,7 @@ def test_ram_below_what_is_in_use_is_refused_with_the_figures() -> None:
     assert made.refusals == [f"web: {why}"]
     assert [(step.facet, step.held) for step in made.steps] == [("memory", why), ("processes", None)]
     assert not plan.make(one({"ram": "701M"}), world).refusals
+    assert not plan.make(one({"ram": "700M"}), with_container(world, "web", ram_in_use=700 * M)).refusals
     assert not plan.make(one({"ram": "3G"}), world).refusals
     assert not plan.make(one({}), world).refusals
 

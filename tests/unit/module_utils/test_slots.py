@@ -61,6 +61,14 @@ def test_ids_stay_below_the_sign_bit() -> None:
     assert slots.base_id(slots.LAST) + slots.RANGE == 1 << 31
 
 
+@pytest.mark.parametrize(
+    ("start", "count", "meets"),
+    [(0, 65536, True), (-1, 1, False), (-1, 2, True), (65535, 1, True), (65536, 9, False), (-9, 99999, True)],
+)
+def test_ranges_that_touch_do_not_overlap(start: int, count: int, meets: bool) -> None:
+    assert slots.overlaps(20, [(slots.base_id(20) + start, count)]) == meets
+
+
 @given(slot, st.lists(st.tuples(st.integers(0, 1 << 31), st.integers(1, 1 << 20)), max_size=3))
 def test_overlaps_means_one_id_in_common(number: int, ranges: list[tuple[int, int]]) -> None:
     ids = range(slots.base_id(number), slots.base_id(number) + slots.RANGE)
