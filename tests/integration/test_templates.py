@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import http.server
+import os
 import tarfile
 import threading
 from collections.abc import Iterator

@@ -79,7 +79,7 @@ def add_addresses(link: str, addresses: list[str]) -> None:
 
 
 def remove_addresses(link: str, addresses: list[str]) -> None:
-    """Remove addresses and no others: but for the sysctl, the first of a subnet takes the rest along (ip-sysctl.rst)."""
+    """Remove addresses and no others: without the sysctl the first of a subnet takes the rest along (ip-sysctl.rst)."""
     if not addresses:
         return
     with open(f"/proc/sys/net/ipv4/conf/{link}/promote_secondaries", "w", encoding="ascii") as handle:

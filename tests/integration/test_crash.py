@@ -1,0 +1,243 @@
+# Copyright: (c) 2026, Carve contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A run killed at any instant leaves only whole containers behind, and the next run does what it did not."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.carve.vps.plugins.module_utils import info, record
+from ansible_collections.carve.vps.plugins.module_utils.engines import lxc
+from ansible_collections.carve.vps.plugins.module_utils.paths import Paths
+from ansible_collections.carve.vps.tests.integration import killed_run
+from ansible_collections.carve.vps.tests.integration.own_node import fleet_of, own_node, run
+from ansible_collections.carve.vps.tests.integration.support import ALL, Fleet, host, wait_for
+
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _node() -> Iterator[None]:
+    with own_node():
+        yield
+
+
+@pytest.fixture
+def fleet(base_template: dict[str, Any]) -> Iterator[Fleet]:
+    with fleet_of(base_template) as made:
+        yield made
+
+
+def killed(fleet: Fleet, point: str) -> bool:
+    """Apply in a process that is killed at a point; whether it came to that point."""
+    result = _child(fleet, point)
+    assert result.returncode in (0, -signal.SIGKILL), f"{point}: {result.stdout}{result.stderr}"
+    return result.returncode != 0
+
+
+def points(fleet: Fleet, most: int) -> list[str]:
+    """Every step boundary of applying the fleet, and so many points inside the steps, evenly over the whole run.
+
+    With CARVE_TEST_ALL_POINTS set it is all there are, which takes its time.
+    """
+    result = _child(fleet, "never")
+    assert result.returncode == 0, result.stdout + result.stderr
+    found = json.loads(result.stdout)["points"]
+    inner = [point for point in found if not point.startswith("step")]
+    if "CARVE_TEST_ALL_POINTS" not in os.environ:
+        inner = [inner[i * len(inner) // most] for i in range(most)]
+    return [point for point in found if point.startswith("step") or point in inner]
+
+
+def _child(fleet: Fleet, point: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, killed_run.__file__, point],
+        input=json.dumps(fleet.params(ALL)),
+        text=True,
+        capture_output=True,
+        check=False,
+        env=ENVIRONMENT,
+    )
+
+
+def assert_only_whole_containers(fleet: Fleet, point: str) -> None:
+    """Whatever is listed as a container can be started as it stands."""
+    node = info.gather()
+    assert set(node["containers"]) == set(os.listdir(Paths().containers)), point
+    listed = run("lxc-ls", "--defined", "-1", "-P", Paths().containers).split()
+    assert set(listed) == set(node["containers"]), point
+    for name, found in node["containers"].items():
+        directory = Path(Paths().container(name))
+        kept = record.load(str(directory))
+        assert found["managed"] and found["fleet"] == fleet.name and kept is not None, f"{point}: {name}"
+        assert "lxc.idmap" in (directory / "config").read_text(encoding="utf-8"), f"{point}: {name}"
+        for place, owner in (("root", 0), ("work", 0), ("upper", kept.base_id), ("upper/etc/hostname", kept.base_id)):
+            assert (directory / place).lstat().st_uid == owner or place == "root", f"{point}: {name}: {place}"
+        assert (directory / "upper/etc/machine-id").read_text(encoding="ascii") == f"{kept.uuid}\n", f"{point}: {name}"
+        assert Path(Paths().template(kept.fields["template"], kept.digest), "rootfs/usr/bin").is_dir(), (
+            f"{point}: {name}"
+        )
+    assert not fleet.check(ALL).get("failed"), point
+
+
+def assert_converges(fleet: Fleet, point: str) -> None:
+    """The next run does what is left to do, and leaves nothing of the one before."""
+    result = fleet.run(ALL)
+    assert not result.get("failed"), f"{point}: {result['msg']}"
+    after = fleet.check(ALL)
+    assert after["steps"] == [], f"{point}: {after['steps']}"
+    assert os.listdir(Paths().staging) == [], point
+    assert sorted(os.listdir(Paths().containers)) == sorted(fleet.containers), point
+    for name in fleet.containers:
+        assert sorted(os.listdir(Paths().container(name))) == ["carve.json", "config", "root", "upper", "work"], point
+    running = {name for name in fleet.containers if lxc.init_pid(host(), name)}
+    assert running == {name for name, options in fleet.containers.items() if options.get("state") != "stopped"}, point
+    mounted = sorted((f"{Paths().container(name)}/root", "overlay") for name in running)
+    # A monitor unmounts after it has said that its container has stopped.
+    wait_for(f"{point}: only {mounted} to be mounted, not {mounts()}", lambda: mounts() == mounted, 10)
+    wait_for(f"{point}: the processes of the killed run to end", lambda: orphans() == [], 10)
+
+
+def mounts() -> list[tuple[str, str]]:
+    """What is mounted below Carve's directory, and its kind."""
+    rows = [line.split() for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()]
+    return sorted((row[4], row[row.index("-") + 1]) for row in rows if row[4].startswith(f"{Paths().base}/"))
+
+
+def orphans() -> list[str]:
+    """Processes that killed runs have left."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            command = file.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            if killed_run.__file__ in command or "carve-tests." in command:
+                found.append(f"{file.parent.name}: {command}")
+    return found
+
+
+Declare = Callable[[Fleet], None]
+
+
+def each_point(fleet: Fleet, most: int, before: Declare, after: Declare) -> None:
+    """From one state to another, with the run killed at one point after the other."""
+
+    def at_start() -> None:
+        fleet.containers = {}
+        before(fleet)
+        result = fleet.run(ALL)
+        assert not result.get("failed"), result["msg"]
+        fleet.containers = {}
+        after(fleet)
+
+    after(fleet)  # once in peace, for what is made once only
+    fleet.run(ALL)
+    at_start()
+    todo = points(fleet, most)
+    reached = 0
+    for point in todo:
+        at_start()
+        reached += killed(fleet, point)
+        assert_only_whole_containers(fleet, point)
+        assert_converges(fleet, point)
+    # Threads do not come to everything in the same order every time.
+    assert reached > len(todo) * 0.8, f"{reached} of {len(todo)} runs were killed"
+
+
+def nothing(fleet: Fleet) -> None:
+    """No container, but the template."""
+
+
+def two(fleet: Fleet) -> None:
+    fleet.declare(
+        "x-a",
+        stop_timeout=0,
+        ram="128M",
+        ssh_keys=["ssh-ed25519 AAAA ops"],
+        network={"eth0": {"on": "lan", "ip": "10.214.0.5"}},
+    )
+    fleet.declare("x-b", stop_timeout=0, network={"eth0": {"on": "public", "ip": "198.51.100.5"}})
+
+
+def two_stopped(fleet: Fleet) -> None:
+    two(fleet)
+    for options in fleet.containers.values():
+        options["state"] = "stopped"
+
+
+def two_changed(fleet: Fleet) -> None:
+    """Everything that can change while a container runs."""
+    fleet.declare(
+        "x-a",
+        stop_timeout=1,
+        ram="192M",
+        swap="64M",
+        cpus=0.5,
+        cpu_weight=50,
+        processes=400,
+        hostname="one.x",
+        ssh_keys=["ssh-ed25519 BBBB ops"],
+        hosts={"db.x": "10.214.0.9"},
+        nameservers=["192.0.2.53"],
+        network={"eth0": {"on": "lan", "ip": ["10.214.0.6", "fd00:214::6"]}},
+    )
+    fleet.declare(
+        "x-b", stop_timeout=0, ram="128M", network={"eth0": {"on": "public", "ip": ["198.51.100.6", "fd00:114::6"]}}
+    )
+
+
+def two_changed_and_stopped(fleet: Fleet) -> None:
+    two_changed(fleet)
+    for options in fleet.containers.values():
+        options["state"] = "stopped"
+
+
+def two_with_other_cards(fleet: Fleet) -> None:
+    two(fleet)
+    fleet.containers["x-a"]["network"]["eth1"] = {"on": "public", "ip": "198.51.100.7"}
+    fleet.containers["x-b"]["network"]["eth0"]["mac"] = "02:00:00:00:00:0b"
+
+
+def two_from_another_template(fleet: Fleet) -> None:
+    two(fleet)
+    for options in fleet.containers.values():
+        options.update(template="derived", template_policy="rebuild")
+
+
+def test_creating_and_starting(fleet: Fleet) -> None:
+    each_point(fleet, 25, nothing, two)
+
+
+def test_rebuilding(fleet: Fleet) -> None:
+    fleet.templates["derived"] = {"from": "base", "commands": ["touch /derived"]}
+    each_point(fleet, 12, two, two_from_another_template)
+
+
+def test_restarting(fleet: Fleet) -> None:
+    each_point(fleet, 8, two, two_with_other_cards)
+
+
+def test_changing_while_they_run(fleet: Fleet) -> None:
+    each_point(fleet, 8, two, two_changed)
+
+
+def test_changing_while_they_stand(fleet: Fleet) -> None:
+    each_point(fleet, 8, two_stopped, two_changed_and_stopped)
+
+
+def test_stopping(fleet: Fleet) -> None:
+    each_point(fleet, 3, two, two_stopped)
+
+
+def test_destroying(fleet: Fleet) -> None:
+    each_point(fleet, 8, two, nothing)

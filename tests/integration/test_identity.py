@@ -1,0 +1,32 @@
+# Copyright: (c) 2026, Carve contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Who a container is: its names, keys and DNS, beside what the container itself wrote into the same files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from ansible_collections.carve.vps.tests.integration.own_node import fleet_of, own_node
+from ansible_collections.carve.vps.tests.integration.support import Fleet, inside
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _node() -> Iterator[None]:
+    with own_node():
+        yield
+
+
+@pytest.fixture
+def fleet(base_template: dict[str, Any]) -> Iterator[Fleet]:
+    with fleet_of(base_template) as made:
+        yield made
+
+
+def test_try(fleet: Fleet) -> None:
+    fleet.declare("x-one", network={"eth0": {"on": "lan", "ip": "10.214.0.5"}})
+    fleet.apply()
+    assert inside("x-one", "hostname") == "x-one"
