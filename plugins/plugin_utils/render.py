@@ -46,6 +46,7 @@ _DRIFT = {
 _KEY_FIELDS = ("template", "cpus", "ram", "swap", "disk", "processes")
 _WIDTH = 100
 _HEADLINE = 52
+_NAMES = 8  # of containers that are not this fleet's, unless more is asked for
 _NOTHING = {"plan": "No changes. The fleet is as declared.", "drift": "No drift. The fleet is as declared."}
 
 
@@ -72,7 +73,9 @@ def node(name: str, result: Mapping[str, Any], verb: str, style: Style) -> list[
         body += _item(item, verb, style)
     unmanaged = [clean(n) for n in result.get("unmanaged") or []]
     if unmanaged and (verb != "apply" or style.verbosity):
-        text = f"unmanaged by this fleet, never touched: {', '.join(unmanaged)}"
+        more = 0 if style.verbosity else max(0, len(unmanaged) - _NAMES)
+        names = unmanaged[: len(unmanaged) - more] + ([f"and {more} more (-v)"] if more else [])
+        text = f"unmanaged by this fleet, never touched: {', '.join(names)}"
         body += [style.paint(line, _DIM) for line in _wrap(text, "  ", "    ")]
     for note in result.get("notes") or []:
         body += _wrap(f"note: {clean(note)}", "  ", "    ")

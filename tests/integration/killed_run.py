@@ -5,8 +5,8 @@
 """A run in a process of its own, which may be killed: ``killed_run.py POINT``, the module's options as JSON on stdin.
 
 POINT is ``step N``, the N-th time that the run tells of a step, before or after it; or ``FILE:LINE CALL N``, the N-th
-time that this line of the collection comes to this call, which changes something on the node. With ``never`` the run ends
-in peace, and says on stdout which points there were, in their order.
+time that this line of the collection comes to this call, which changes something on the node. With ``never`` the run
+ends in peace, and says on stdout which points there were, in their order.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ import signal
 import sys
 import threading
 from collections import Counter
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from ansible_collections.carve.vps.plugins.module_utils import reconcile
 from ansible_collections.carve.vps.plugins.module_utils.steps import Step
 
-_SOURCES = os.path.dirname(reconcile.__file__) + "/"
+_SOURCES = f"{Path(reconcile.__file__).parent}/"
 _SYSCALLS = f"{_SOURCES}kernel/syscalls.py"
 # Python's own doors to the kernel through which something on the node is changed or waited for.
 _DOORS = {

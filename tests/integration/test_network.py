@@ -60,7 +60,8 @@ def ports() -> set[str]:
 
 def defaults(name: str) -> set[str]:
     """A container's default gateways."""
-    return {line.split()[2] for v in "46" for line in inside(name, "ip", f"-{v}", "route", "show", "default").splitlines()}
+    routes = [inside(name, "ip", f"-{version}", "route", "show", "default") for version in "46"]
+    return {line.split()[2] for text in routes for line in text.splitlines()}
 
 
 def test_everybody_reaches_everybody(fleet: Fleet) -> None:
