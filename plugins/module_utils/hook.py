@@ -34,18 +34,14 @@ def main(arguments: list[str]) -> int:
         from .kernel import mounts
 
         mounts.detach_all(f"{directory}/root")
-        if os.environ.get("LXC_TARGET") != "reboot" and os.path.exists(_monitor_file(paths, name)):
-            os.unlink(_monitor_file(paths, name))
+        if os.environ.get("LXC_TARGET") != "reboot" and os.path.exists(paths.monitor(name)):
+            os.unlink(paths.monitor(name))
     return 0
-
-
-def _monitor_file(paths: Paths, name: str) -> str:
-    return f"{paths.run}/{name}.monitor"
 
 
 def _is_reboot(paths: Paths, name: str) -> bool:
     """Whether this monitor process has started the container before; it is noted for the next time."""
-    monitor, file = str(os.getppid()), _monitor_file(paths, name)
+    monitor, file = str(os.getppid()), paths.monitor(name)
     try:
         with open(file, encoding="ascii") as handle:
             if handle.read() == monitor:

@@ -47,6 +47,10 @@ class Paths:
     def template(self, name: str, digest: str) -> str:
         return f"{self.templates}/{name}/{digest}"
 
+    def monitor(self, name: str) -> str:
+        """Where the hook notes which monitor process has a container, for as long as it has it."""
+        return f"{self.run}/{name}.monitor"
+
     def make(self) -> None:
         """Make the directories. 0711: an unprivileged container must pass through, nobody need list."""
         for path in (self.base, self.containers, self.templates, self.staging, self.run):

@@ -23,6 +23,7 @@ AT_ONCE = 4
 def start(host: Host, box: Box) -> None:
     """Start one container; raises ``lxc.EngineError`` or ``OSError``."""
     try:
+        lxc.await_monitor(host, box.name)
         rootfs.mount(host.paths, box)
         box.pid = lxc.start(host, box)
     except (lxc.EngineError, OSError):

@@ -85,13 +85,23 @@ def containers(host: Host) -> list[Box]:
 
 
 def _settled_pid(host: Host, name: str) -> int | None:
-    """``init_pid``, of a container that is neither ending nor rebooting this moment: those are waited for."""
+    """``init_pid``, of a container that is not starting, ending or rebooting this moment: those are waited for."""
     deadline = time.monotonic() + _SETTLING
-    pid = init_pid(host, name)
-    while pid is not None and not is_alive(pid) and time.monotonic() < deadline:
+    while True:
+        pid = _ask_for_init(host, name)
+        if pid is None or (is_alive(pid) and not _is_starting(pid)):
+            return pid
+        if time.monotonic() > deadline:
+            return pid or None
         time.sleep(0.02)
-        pid = init_pid(host, name)
-    return pid
+
+
+def _is_starting(pid: int) -> bool:
+    """Whether what is to become a container's init is still LXC setting the container up."""
+    try:
+        return os.path.basename(os.readlink(f"/proc/{pid}/exe")) == "lxc-start"
+    except OSError:
+        return False
 
 
 def is_alive(pid: int) -> bool:
@@ -113,6 +123,11 @@ def names(host: Host) -> list[str]:
 
 def init_pid(host: Host, name: str) -> int | None:
     """The process id of a running container's init, asked of its monitor; ``None`` when it does not run."""
+    return _ask_for_init(host, name) or None
+
+
+def _ask_for_init(host: Host, name: str) -> int | None:
+    """``None`` when there is no monitor to ask, 0 when there is, but no init yet."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as sock:
         sock.settimeout(5)
         try:
@@ -127,7 +142,23 @@ def init_pid(host: Host, name: str) -> int | None:
         return None
     # struct lxc_cmd_rsp: int ret, int datalen, void *data; the pid travels in the pointer.
     result, _length, pid = struct.unpack("@iiP", answer[:16])
-    return int(pid) if result == 0 and 0 < pid < 1 << 31 else None
+    return int(pid) if result == 0 and 0 < pid < 1 << 31 else 0
+
+
+def await_monitor(host: Host, name: str) -> None:
+    """Wait for the end of a stopped container's monitor: its last deed, after it has told that the container has
+    stopped, is to call the hook that unmounts the root filesystem, be it mounted anew by then."""
+    deadline = time.monotonic() + _SETTLING
+    while _has_monitor(host, name) and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
+def _has_monitor(host: Host, name: str) -> bool:
+    try:
+        with open(f"/proc/{int(files.read(host.paths.monitor(name)) or 0)}/cmdline", encoding="utf-8") as handle:
+            return name in handle.read()  # [lxc monitor] LXCPATH NAME
+    except (OSError, ValueError):
+        return False
 
 
 def start(host: Host, box: Box) -> int:
@@ -175,6 +206,7 @@ def stop(host: Host, box: Box, timeout: int) -> None:
         if time.monotonic() > deadline:
             raise EngineError(f"{box.name} does not stop: {result.stderr.strip() or 'its init lives on'}")
         time.sleep(0.02)
+    await_monitor(host, box.name)
 
 
 def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
