@@ -55,6 +55,12 @@ def test_no_link_leads_out(tree: Path, root: int, target: str) -> None:
     assert inroot.read(root, "/away/secret") is None
 
 
+def test_a_link_at_the_end_counts_as_none_wherever_it_leads(tree: Path, root: int) -> None:
+    (tree / "etc/real").write_text("inside", encoding="utf-8")
+    (tree / "etc/hosts").symlink_to("real")
+    assert inroot.read(root, "/etc/hosts") is None
+
+
 def test_a_linked_directory_is_looked_for_inside(tree: Path, root: int) -> None:
     (tree / "real").mkdir()
     (tree / "real/file").write_text("inside", encoding="utf-8")
