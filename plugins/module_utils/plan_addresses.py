@@ -15,13 +15,17 @@ from .steps import NodeSeen, Step
 def conflicts(desired: Desired, node: NodeSeen, steps: Iterable[Step]) -> list[str]:
     """Addresses that are declared for one container and will still be another's once the plan is carried out."""
     holders = _holders(node, [step for step in steps if step.kind == "container" and not step.held])
-    errors = []
+    errors: list[str] = []
+    declared: dict[str, str] = {}
     for name, wanted in desired.containers.items():
         if wanted["state"] == "absent":
             continue
         for path, value in wanted.items():
             for address in value if path.endswith(".ip") else ():
-                others = holders.get(_bare(address), set()) - {name}
+                first = declared.setdefault(_bare(address), name)
+                if first != name:
+                    errors.append(f"{name}: {_bare(address)} is declared for {first}, too; declare another one")
+                others = holders.get(_bare(address), set()) - {name, first}
                 errors += [
                     f"{name}: {_bare(address)} is still {_whose(other, desired, node)}" for other in sorted(others)
                 ]

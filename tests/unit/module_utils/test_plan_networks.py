@@ -138,3 +138,9 @@ def test_a_step_held_for_another_reason_does_not_keep_a_bridge() -> None:
     made = plan.make(wanted, node(one(before)))
     steps = [(step.name, step.action, bool(step.held)) for step in made.steps]
     assert steps[-3:] == [("web", "rebuild", True), ("web", "restart", False), ("br-lan", "destroy", False)]
+
+
+def test_an_address_declared_twice_is_refused() -> None:
+    body = {"network": {"eth0": {"on": "lan", "ip": "10.20.0.9"}}}
+    made = plan.make(fleet({"one": body, "two": body}), NodeSeen())
+    assert made.errors == ("two: 10.20.0.9 is declared for one, too; declare another one",)
