@@ -24,6 +24,7 @@ def start(host: Host, box: Box) -> None:
     """Start one container; raises ``lxc.EngineError`` or ``OSError``."""
     try:
         lxc.await_monitor(host, box.name)
+        network.clear(box)
         rootfs.mount(host.paths, box)
         box.pid = lxc.start(host, box)
     except (lxc.EngineError, OSError):

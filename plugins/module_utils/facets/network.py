@@ -10,6 +10,7 @@ The node's end of a pair is named after the container's uid range and the interf
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -73,6 +74,15 @@ def interfaces(fields: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 def host_end(box: Box, interface: str) -> str:
     """The name of the node's end: at most 15 characters, as a slot has 5 digits and an interface's name 8."""
     return f"v{box.record.slot}-{interface}"
+
+
+def clear(box: Box) -> None:
+    """Remove what an end has left on the node that LXC or the kernel did not clear up, or not yet: LXC starts no
+    container whose end of a pair is there already."""
+    for interface in interfaces(box.record.fields):
+        end = host_end(box, interface)
+        if os.path.exists(f"/sys/class/net/{end}"):
+            links.remove_link(end)
 
 
 def complete(box: Box) -> None:
