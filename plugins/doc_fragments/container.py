@@ -108,7 +108,6 @@ options:
       are left alone.
     type: list
     elements: str
-    no_log: false
   autostart:
     description:
     - Whether the container starts when the node does.

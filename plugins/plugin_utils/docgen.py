@@ -62,7 +62,9 @@ def fragment() -> str:
         if field.kind == "interfaces":
             lines += [f"C({inner.name}) - {_sentence(inner.description)}" for inner in model.INTERFACE]
         lines += [_limits(field)] if _limits(field) else []
-        options[field.name] = {"description": lines, **argspec.option(field)}
+        # That an option is no secret is for Ansible's code to know, and no key of its documentation.
+        shown = {key: value for key, value in argspec.option(field).items() if key != "no_log"}
+        options[field.name] = {"description": lines, **shown}
     text = yaml.safe_dump({"options": options}, sort_keys=False, width=116, allow_unicode=True)
     return (
         f"{_HEADER}\n# {_GENERATED}\n\nfrom __future__ import annotations\n\n\n"

@@ -36,7 +36,7 @@ def _node() -> Iterator[None]:
 
 @pytest.fixture
 def fleet(base_template: dict[str, Any]) -> Iterator[Fleet]:
-    with fleet_of(base_template) as made:
+    with fleet_of(base_template) as made:  # pylint: disable=contextmanager-generator-missing-cleanup
         yield made
 
 
@@ -180,6 +180,7 @@ def test_a_bridge_changed_by_hand_is_named_and_mended(fleet: Fleet) -> None:
 
 def test_what_a_routed_container_loses_by_hand_is_named_and_mended(fleet: Fleet) -> None:
     fleet.declare("x-one", network={"eth0": {"on": "public", "ip": ["198.51.100.5", "fd00:114::5"]}})
+    fleet.declare("x-two", network={"eth0": {"on": "public", "ip": ["198.51.100.6", "fd00:114::6"]}})
     fleet.apply()
     end, born = host_end(box("x-one"), "eth0"), start_time("x-one")
     whole = ("198.51.100.5/32, fd00:114::5/128", "169.254.1.1, fe80::1")
@@ -192,7 +193,8 @@ def test_what_a_routed_container_loses_by_hand_is_named_and_mended(fleet: Fleet)
         run(*command)
         assert changes(fleet.check()) == [(f"network.eth0.{field}", before, after)], command
         fleet.apply()
-        pings("x-one", "10.214.0.1" if Path(f"/sys/class/net/{BRIDGE}").exists() else "169.254.1.1")
+        pings("x-one", "198.51.100.6")
+        pings("x-one", "fd00:114::6")
     for command, field, before, after in (
         (["ip", "addr", "del", "198.51.100.5/32", "dev", "eth0"], "ip", "fd00:114::5/128", whole[0]),
         (["ip", "-6", "addr", "del", "fd00:114::5/128", "dev", "eth0"], "ip", "198.51.100.5/32", whole[0]),
@@ -206,7 +208,7 @@ def test_what_a_routed_container_loses_by_hand_is_named_and_mended(fleet: Fleet)
     assert [field for field, _before, _after in changes(fleet.check())] == ["network.eth0.ip", "network.eth0.gateway"]
     fleet.apply()
     assert start_time("x-one") == born
-    pings("x-one", "169.254.1.1")
+    pings("x-one", "198.51.100.6")
 
 
 def test_what_the_container_adds_itself_is_its_own(fleet: Fleet) -> None:
@@ -262,7 +264,7 @@ def foreign_bridge() -> Iterator[str]:
 def test_a_bridge_of_somebody_elses_is_used_as_it_is(fleet: Fleet, foreign_bridge: str) -> None:
     before = bridge(foreign_bridge)
     fleet.networks["theirs"] = {"mode": "bridged", "bridge": foreign_bridge, "subnet": "10.215.0.0/24",
-                                "gateway": "10.215.0.254", "mtu": 1400}  # fmt: skip
+                                "gateway": "10.215.0.254"}  # fmt: skip
     fleet.declare("x-one", network={"eth0": {"on": "theirs", "ip": "10.215.0.5"}})
     result = fleet.apply()
     assert f"bridge {foreign_bridge} exists and is not of fleet '{fleet.name}'; it is used as it is" in result["notes"]
@@ -271,6 +273,15 @@ def test_a_bridge_of_somebody_elses_is_used_as_it_is(fleet: Fleet, foreign_bridg
     fleet.containers.clear()
     assert [step["kind"] for step in fleet.apply(["destroy"])["steps"]] == ["container"]
     assert bridge(foreign_bridge) == before
+
+
+def test_a_card_that_an_end_has_left_is_no_hindrance(fleet: Fleet) -> None:
+    fleet.declare("x-one", state="stopped", network={"eth0": {"on": "lan", "ip": "10.214.0.5"}})
+    fleet.apply()
+    run("ip", "link", "add", host_end(box("x-one"), "eth0"), "type", "veth", "peer", "x-left")
+    fleet.containers["x-one"]["state"] = "running"
+    fleet.apply()
+    pings("x-one", "10.214.0.1")
 
 
 def test_a_bridge_goes_with_the_last_that_used_it(fleet: Fleet) -> None:

@@ -45,7 +45,7 @@ def _node() -> Iterator[None]:
 
 @pytest.fixture
 def fleet(base_template: dict[str, Any]) -> Iterator[Fleet]:
-    with fleet_of(base_template) as made:
+    with fleet_of(base_template) as made:  # pylint: disable=contextmanager-generator-missing-cleanup
         yield made
 
 

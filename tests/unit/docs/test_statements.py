@@ -61,7 +61,7 @@ def test_links_lead_somewhere() -> None:
         for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
             if target.startswith("https://"):
                 continue
-            path, _, anchor = target.partition("#")
+            path, _hash, anchor = target.partition("#")
             aim = (page.parent / path).resolve() if path else page
             assert aim.exists(), f"{page.name}: {target}"
             if anchor:
