@@ -6,12 +6,22 @@
 
 from __future__ import annotations
 
+import fcntl
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.carve.vps.plugins.module_utils import plan_templates, reconcile
 from ansible_collections.carve.vps.tests.integration.support import Fleet, force_remove, rootfs_archive, sha256
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _alone_on_this_machine() -> Iterator[None]:
+    """Two sessions at once would use the same container names, bridges and addresses: the second waits for the first."""
+    with Path("/run/lock/carve-integration-tests").open("w", encoding="ascii") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
 
 
 @pytest.fixture(scope="session")
