@@ -18,7 +18,7 @@ from ansible_collections.carve.vps.tests.integration.support import Fleet, force
 
 @pytest.fixture(scope="session", autouse=True)
 def _alone_on_this_machine() -> Iterator[None]:
-    """Two sessions at once would use the same container names, bridges and addresses: the second waits for the first."""
+    """Two sessions at once would use the same names and addresses: the second waits for the first."""
     with Path("/run/lock/carve-integration-tests").open("w", encoding="ascii") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield

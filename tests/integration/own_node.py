@@ -71,6 +71,9 @@ def fleet_of(base_template: dict[str, Any]) -> Iterator[Fleet]:
     """An empty fleet, which is destroyed in the end; its containers' names begin with ``x-``."""
     made = Fleet(FLEET, {"base": base_template})
     made.networks = {name: dict(options) for name, options in NETWORKS.items()}
+    # A fresh node has not even the programs that start containers; no test is about their coming.
+    result = made.run()
+    assert not result.get("failed"), result["msg"]
     try:
         yield made
     except BaseException:

@@ -52,7 +52,7 @@ def block(*lines: str) -> str:
 def assert_is_first(name: str) -> None:
     assert inside(name, "hostname") == cat(name, "/etc/hostname") == "one.example.net"
     assert inside(name, "getent", "hosts", "db.internal").split() == ["10.0.0.9", "db.internal"]
-    assert inside(name, "getent", "ahostsv4", "one").split()[0] == "127.0.1.1"
+    assert inside(name, "getent", "hosts", "one").split()[0] == "127.0.1.1"
     assert block("127.0.1.1 one.example.net one", "10.0.0.9 db.internal", "fd00::25 mail") in cat(name, "/etc/hosts")
     resolv = "search example.net example.org\nnameserver 192.0.2.53\nnameserver 2001:db8::53"
     assert cat(name, "/etc/resolv.conf") == resolv
