@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Templates: built, unpacked, derived; versions side by side; what a changed definition does, and what it never does."""
+"""Templates: built, unpacked, derived; versions side by side; what a changed definition does, and what it does not."""
 
 from __future__ import annotations
 
