@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,3 +53,29 @@ def test_all_that_is_mounted_at_a_place_goes(place: Path) -> None:
 def test_a_link_to_a_mount_is_not_mounted(place: Path) -> None:
     (place / "link").symlink_to("/proc")
     assert not mounts.is_mounted(str(place / "link"))
+
+
+def test_who_comes_second_finds_nothing_to_unmount(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    to = str(place / "to")
+    mounts.attach(syscalls.open_tree(str(place / "from")), to)
+    umount = syscalls.umount
+
+    def somebody_else_first(path: str, flags: int) -> None:
+        umount(path, flags)
+        umount(path, flags)
+
+    monkeypatch.setattr(syscalls, "umount", somebody_else_first)
+    mounts.detach_all(to)
+    assert not mounts.is_mounted(to)
+
+
+def test_what_cannot_be_unmounted_is_told(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    to = str(place / "to")
+    mounts.attach(syscalls.open_tree(str(place / "from")), to)
+
+    def refused(path: str, _flags: int) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted", path)
+
+    with monkeypatch.context() as context, pytest.raises(PermissionError):
+        context.setattr(syscalls, "umount", refused)
+        mounts.detach_all(to)
