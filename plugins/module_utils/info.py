@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import model, slots
+from . import files, model, slots
 from .host import Box, Host, apparmor_enabled
 from .observe import observe
 from .steps import ContainerSeen
@@ -29,7 +29,7 @@ def gather(host: Host | None = None) -> dict[str, Any]:
             "lacks": list(node.lacks),
         },
         "containers": {
-            name: _container(found, seen.boxes.get(name)) for name, found in sorted(node.containers.items())
+            name: _container(host, found, seen.boxes.get(name)) for name, found in sorted(node.containers.items())
         },
         "templates": {name: sorted(digests) for name, digests in sorted(node.templates.items())},
         "bridges": {
@@ -40,7 +40,7 @@ def gather(host: Host | None = None) -> dict[str, Any]:
     }
 
 
-def _container(seen: ContainerSeen, box: Box | None) -> dict[str, Any]:
+def _container(host: Host, seen: ContainerSeen, box: Box | None) -> dict[str, Any]:
     if box is None:
         return {"managed": False}
     return {
@@ -48,6 +48,7 @@ def _container(seen: ContainerSeen, box: Box | None) -> dict[str, Any]:
         "fleet": seen.fleet,
         "state": "running" if seen.running else "stopped",
         "pid": box.pid,
+        "start_failure": None if box.pid else (files.read(host.paths.failure(box.name)) or "").strip() or None,
         "uuid": box.record.uuid,
         "template": f"{seen.recorded.get('template')}@{seen.digest}",
         "backend": box.record.backend,

@@ -51,6 +51,10 @@ class Paths:
         """Where the hook notes which monitor process has a container, for as long as it has it."""
         return f"{self.run}/{name}.monitor"
 
+    def failure(self, name: str) -> str:
+        """Where it is noted why a container did not start, until it does."""
+        return f"{self.run}/{name}.failed"
+
     def make(self) -> None:
         """Make the directories. 0711: an unprivileged container must pass through, nobody need list."""
         for path in (self.base, self.containers, self.templates, self.staging, self.run):

@@ -6,12 +6,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 
-from . import rootfs
+from . import files, rootfs
 from .engines import lxc
 from .facets import network
 from .host import Box, Host
@@ -21,15 +23,20 @@ AT_ONCE = 4
 
 
 def start(host: Host, box: Box) -> None:
-    """Start one container; raises ``lxc.EngineError`` or ``OSError``."""
+    """Start one container; raises ``lxc.EngineError`` or ``OSError``, and notes why for whoever asks later."""
+    note = host.paths.failure(box.name)
     try:
         lxc.await_monitor(host, box.name)
         network.clear(box)
         rootfs.mount(host.paths, box)
         box.pid = lxc.start(host, box)
-    except (lxc.EngineError, OSError):
+    except (lxc.EngineError, OSError) as error:
         rootfs.unmount(box)
+        with contextlib.suppress(OSError):
+            files.write(note, f"{error}\n")
         raise
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(note)
     network.complete(box)
 
 

@@ -37,23 +37,40 @@ from carve.{module} import main
 
 sys.exit(main(sys.argv))
 """
-_UNIT = """[Unit]
-Description=Carve containers
+# Two units, since systemd does not stop what has failed to start: where one container does not start, the service says
+# so by its own state, and the others are shut down in order all the same when the node goes down.
+_UNITS = {
+    "carve.service": """[Unit]
+Description=Carve: start containers
 Documentation=man:lxc.container.conf(5)
 Wants=network-online.target
-After=network-online.target lxcfs.service lxc-net.service apparmor.service
+After=network-online.target lxcfs.service lxc-net.service apparmor.service carve-shutdown.service
 
 [Service]
 Type=oneshot
 RemainAfterExit=yes
 ExecStart={library}/boot start
-ExecStop={library}/boot stop
 TimeoutStartSec=infinity
+
+[Install]
+WantedBy=multi-user.target
+""",
+    "carve-shutdown.service": """[Unit]
+Description=Carve: stop containers before the node goes down
+Documentation=man:lxc.container.conf(5)
+After=network-online.target lxcfs.service lxc-net.service apparmor.service
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/true
+ExecStop={library}/boot stop
 TimeoutStopSec=900
 
 [Install]
 WantedBy=multi-user.target
-"""
+""",
+}
 _SYSTEMD = "/etc/systemd/system"
 
 
@@ -67,7 +84,7 @@ def _content() -> dict[str, bytes]:
 
 def digest() -> str:
     """The version of the programs that this package carries."""
-    total = hashlib.sha256((_PROGRAM + _UNIT).encode())
+    total = hashlib.sha256((_PROGRAM + "".join(_UNITS.values())).encode())
     for name, data in sorted(_content().items()):
         total.update(name.encode() + b"\0" + data)
     return total.hexdigest()[:12]
@@ -95,7 +112,7 @@ def install(library: str = LIBRARY, systemd: str = _SYSTEMD) -> None:
         name = program.__name__.rpartition(".")[2]
         batch.write(f"{library}/{name}", _PROGRAM.format(library=library, module=name), mode=0o755)
     batch.commit()
-    _install_unit(library, systemd)
+    _install_units(library, systemd)
     temporary = f"{library}/.current"
     with contextlib.suppress(FileNotFoundError):
         os.unlink(temporary)
@@ -107,12 +124,15 @@ def install(library: str = LIBRARY, systemd: str = _SYSTEMD) -> None:
             files.remove_tree(f"{library}/{name}")
 
 
-def _install_unit(library: str, systemd: str) -> None:
-    """A unit file and the link that enables it; harmless where another init runs."""
+def _install_units(library: str, systemd: str) -> None:
+    """The unit files and the links that enable them; harmless where another init runs."""
     wants = f"{systemd}/multi-user.target.wants"
     os.makedirs(wants, mode=0o755, exist_ok=True)
-    files.write(f"{systemd}/carve.service", _UNIT.format(library=library))
-    with contextlib.suppress(FileExistsError):
-        os.symlink("../carve.service", f"{wants}/carve.service")
+    for name, text in _UNITS.items():
+        files.write(f"{systemd}/{name}", text.format(library=library))
+        with contextlib.suppress(FileExistsError):
+            os.symlink(f"../{name}", f"{wants}/{name}")
     if os.path.isdir("/run/systemd/system"):
         subprocess.run(["systemctl", "daemon-reload"], check=False, capture_output=True)
+        # What is to be stopped in the end must have been started; this starts no container.
+        subprocess.run(["systemctl", "start", "carve-shutdown.service"], check=False, capture_output=True)

@@ -82,6 +82,9 @@ containers:
     pid:
       description: Process id of its init on the node, or null.
       type: int
+    start_failure:
+      description: Why it did not start when it was last tried, or null.
+      type: str
     uuid:
       description: The container's identity, which is also its machine id.
       type: str

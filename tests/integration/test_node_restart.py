@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ansible_collections.carve.vps.plugins.module_utils import boot
+from ansible_collections.carve.vps.plugins.module_utils import boot, info
 from ansible_collections.carve.vps.plugins.module_utils.engines import lxc
 from ansible_collections.carve.vps.plugins.module_utils.paths import LIBRARY, Paths
 from ansible_collections.carve.vps.tests.integration.support import (
@@ -97,21 +97,28 @@ def test_one_that_cannot_start_holds_no_other_back_and_is_named(node: Fleet) -> 
     assert list(failures) == ["t-first"]
     assert "t-first does not start" in str(failures["t-first"])
     assert pid("t-second") and pid("t-third")
+    told = info.gather()["containers"]
+    assert "t-first does not start" in told["t-first"]["start_failure"]
+    assert told["t-second"]["start_failure"] is None
     node.run()
+    assert info.gather()["containers"]["t-first"]["start_failure"] is None
 
 
-def test_the_unit_is_one_that_systemd_can_read() -> None:
-    unit = Path("/etc/systemd/system/carve.service").read_text(encoding="utf-8")
-    wanted = Path("/etc/systemd/system/multi-user.target.wants/carve.service")
-    assert f"ExecStart={LIBRARY}/boot start" in unit and f"ExecStop={LIBRARY}/boot stop" in unit
-    assert str(wanted.readlink()) == "../carve.service"
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [("carve", f"ExecStart={LIBRARY}/boot start"), ("carve-shutdown", f"ExecStop={LIBRARY}/boot stop")],
+)
+def test_the_units_are_such_as_systemd_can_read(name: str, line: str) -> None:
+    unit = Path(f"/etc/systemd/system/{name}.service")
+    assert line in unit.read_text(encoding="utf-8")
+    assert str((unit.parent / "multi-user.target.wants" / unit.name).readlink()) == f"../{unit.name}"
     verify = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", "/etc/systemd/system/carve.service"],
-        check=False,
-        capture_output=True,
-        text=True,
+        ["systemd-analyze", "verify", "--man=no", str(unit)], check=False, capture_output=True, text=True
     )
-    assert "carve.service" not in verify.stderr
+    assert unit.name not in verify.stderr
+
+
+def test_the_program_says_how_it_is_called() -> None:
     usage = subprocess.run([f"{LIBRARY}/boot", "sideways"], check=False, capture_output=True, text=True)
     assert usage.returncode == 2 and usage.stderr == "usage: boot start | stop\n"
 

@@ -179,8 +179,9 @@ def start(host: Host, box: Box) -> int:
 def forget(host: Host, name: str) -> None:
     """Remove what LXC keeps of a container outside its directory."""
     host.cgroup.remove_leftovers(name)
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(_log(host, name))
+    for file in (_log(host, name), host.paths.failure(name)):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(file)
 
 
 def _log(host: Host, name: str) -> str:

@@ -79,9 +79,13 @@ def test_they_are_installed_and_known(tmp_path: Path) -> None:
     assert runtime.installed(str(tmp_path / "lib")) is None
     library = installed(tmp_path)
     assert runtime.installed(str(library)) == runtime.digest()
-    wants = tmp_path / "systemd/multi-user.target.wants/carve.service"
-    assert wants.resolve() == tmp_path / "systemd/carve.service"
-    assert f"ExecStart={library}/boot start\n" in wants.read_text(encoding="utf-8")
+    for unit, line in (
+        ("carve", f"ExecStart={library}/boot start\n"),
+        ("carve-shutdown", f"ExecStop={library}/boot stop\n"),
+    ):
+        wants = tmp_path / f"systemd/multi-user.target.wants/{unit}.service"
+        assert wants.resolve() == tmp_path / f"systemd/{unit}.service"
+        assert line in wants.read_text(encoding="utf-8")
 
 
 def test_installing_again_changes_nothing_and_older_versions_go(tmp_path: Path) -> None:
