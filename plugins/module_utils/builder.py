@@ -31,6 +31,7 @@ _SSH_DROP_IN = (
 )
 _DOWNLOADER = "/usr/lib/apt/apt-helper"
 _OUTPUT_LINES = 15
+_ABOUT = "template.json"
 
 
 class BuildError(Exception):
@@ -52,11 +53,18 @@ def build(paths: Paths, name: str, digest: str, definition: Mapping[str, Any], p
             _run(["cp", "-a", "--reflink=auto", f"{paths.template(definition['from'], parent or '')}/rootfs", rootfs])
         _customise(rootfs, definition)
         _finish(rootfs)
-        files.write_json(f"{staged}/template.json", {"name": name, "digest": digest, "definition": dict(definition)})
-        _publish(paths, staged, name, digest)
+        about = {"name": name, "digest": digest, "definition": dict(definition), "build": os.urandom(6).hex()}
+        files.write_json(f"{staged}/{_ABOUT}", about)
+        publish(paths, staged, name, digest)
     except BaseException:
         files.remove_tree(staged)
         raise
+
+
+def build_of(paths: Paths, name: str, version: str) -> str | None:
+    """Which build a version is: no two have the same. ``None`` where there is no such version."""
+    about = files.read_json(f"{paths.template(name, version)}/{_ABOUT}")
+    return str(about["build"]) if about else None
 
 
 def remove(paths: Paths, name: str, digest: str) -> None:
@@ -68,11 +76,12 @@ def remove(paths: Paths, name: str, digest: str) -> None:
     files.remove_tree(staged)
 
 
-def _publish(paths: Paths, staged: str, name: str, digest: str) -> None:
+def publish(paths: Paths, staged: str, name: str, version: str) -> None:
+    """Let a version that was made aside be one."""
     # Data before the name that makes it a template: a power cut must not leave one with empty files.
     _run(["sync", "--file-system", staged])
     os.makedirs(f"{paths.templates}/{name}", mode=0o711, exist_ok=True)
-    os.rename(staged, paths.template(name, digest))
+    os.rename(staged, paths.template(name, version))
     files.sync([f"{paths.templates}/{name}"])
 
 

@@ -47,6 +47,7 @@ def observe(host: Host) -> Observation:
             fleet=box.record.fleet,
             recorded=box.record.fields,
             digest=box.record.digest,
+            template_version=box.record.template_version,
             running=box.pid is not None,
             seen=seen,
             looked=file_rows | live_rows if box.pid else file_rows,

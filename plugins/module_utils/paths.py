@@ -34,6 +34,16 @@ class Paths:
         return f"{self.base}/staging"
 
     @property
+    def incoming(self) -> str:
+        """What another node is sending: containers and templates that are not here yet."""
+        return f"{self.base}/incoming"
+
+    @property
+    def departing(self) -> str:
+        """Containers that are set aside while they move to another node, until they are known to run there."""
+        return f"{self.base}/departing"
+
+    @property
     def networks(self) -> str:
         return f"{self.base}/networks.json"
 
@@ -44,8 +54,12 @@ class Paths:
     def container(self, name: str) -> str:
         return f"{self.containers}/{name}"
 
-    def template(self, name: str, digest: str) -> str:
-        return f"{self.templates}/{name}/{digest}"
+    def template(self, name: str, version: str) -> str:
+        return f"{self.templates}/{name}/{version}"
+
+    def move(self, ident: str) -> str:
+        """Where a node keeps what it needs to speak with another during a move: keys, above all."""
+        return f"{self.run}/moves/{ident}"
 
     def monitor(self, name: str) -> str:
         """Where the hook notes which monitor process has a container, for as long as it has it."""
@@ -57,5 +71,5 @@ class Paths:
 
     def make(self) -> None:
         """Make the directories. 0711: an unprivileged container must pass through, nobody need list."""
-        for path in (self.base, self.containers, self.templates, self.staging, self.run):
+        for path in (self.base, self.containers, self.templates, self.staging, self.incoming, self.departing, self.run):
             os.makedirs(path, mode=0o711, exist_ok=True)

@@ -127,6 +127,10 @@ def _clear_staging(host: Host) -> None:
     """Remove what a run that was killed has left; the lock says that nobody is making it any more."""
     for name in os.listdir(host.paths.staging):
         files.remove_mounted_tree(f"{host.paths.staging}/{name}")
+    if os.listdir(host.paths.incoming):
+        from .moves import arrival  # seldom needed
+
+        arrival.clear_abandoned(host)
     for name in lxc.names(host):
         directory = host.paths.container(name)
         if os.path.exists(f"{directory}/{record.FILE}"):

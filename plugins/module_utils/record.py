@@ -32,7 +32,15 @@ class Record:
     backend: str
     fields: Mapping[str, Any]
     uuid: str = field(default_factory=lambda: os.urandom(16).hex())
+    # Which build of the template lies below it, where that is not the one that this node has made of the definition:
+    # two builds of one definition are not the same files, and a container that came from another node brings its own.
+    build: str | None = None
     version: int = VERSION
+
+    @property
+    def template_version(self) -> str:
+        """The directory of the template version that the container was made from."""
+        return f"{self.digest}-{self.build}" if self.build else self.digest
 
     @property
     def slot(self) -> int:

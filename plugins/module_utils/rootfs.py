@@ -24,7 +24,7 @@ OVERLAY, COPY = "overlay", "copy"
 
 def lower(paths: Paths, box: Box) -> str:
     """The template version that the container was made from."""
-    return f"{paths.template(box.record.fields['template'], box.record.digest)}/rootfs"
+    return f"{paths.template(box.record.fields['template'], box.record.template_version)}/rootfs"
 
 
 def backend_for(paths: Paths, template_rootfs: str, slot: int) -> str:

@@ -18,13 +18,15 @@ import subprocess
 from . import files
 from .paths import LIBRARY
 
-# Everything that hook.py and boot.py import (a test holds the list to that).
+# Everything that hook.py, boot.py and moves/arrive.py import (a test holds the list to that).
 MODULES = (
-    "boot", "bridges", "definitions", "desired", "engines/__init__", "engines/lxc", "facets/__init__", "facets/base",
-    "facets/boot", "facets/cpu", "facets/identity", "facets/memory", "facets/network", "facets/processes",
-    "facets/security", "facets/users", "files", "hook", "host", "kernel/__init__", "kernel/cgroup", "kernel/inroot",
-    "kernel/links", "kernel/mounts", "kernel/namespaces", "kernel/netlink", "kernel/shift", "kernel/syscalls", "lock",
-    "model", "paths", "power", "record", "rootfs", "slots", "steps", "units",
+    "boot", "bridges", "builder", "definitions", "desired", "engines/__init__", "engines/lxc", "facets/__init__",
+    "facets/base", "facets/boot", "facets/cpu", "facets/identity", "facets/memory", "facets/network",
+    "facets/processes", "facets/security", "facets/users", "files", "hook", "host", "kernel/__init__",
+    "kernel/announce", "kernel/cgroup", "kernel/inroot", "kernel/links", "kernel/mounts", "kernel/namespaces",
+    "kernel/netlink", "kernel/shift", "kernel/syscalls", "lock", "model", "moves/__init__", "moves/arrival",
+    "moves/arrive", "moves/remote", "moves/session", "paths", "plan_networks", "power", "record", "rootfs", "slots",
+    "steps", "units",
 )  # fmt: skip
 
 # Without site.py a start of Python takes half the time; Debian's own packages (pyroute2) are then named by hand.
@@ -100,7 +102,9 @@ def installed(library: str = LIBRARY) -> str | None:
 
 def install(library: str = LIBRARY, systemd: str = _SYSTEMD) -> None:
     """Put this version on the node and make it current; versions before it go."""
-    from . import boot, hook  # imported for Ansible to bring them; loaded only here, since most runs install nothing
+    # Imported for Ansible to bring them; loaded only here, since most runs install nothing.
+    from . import boot, hook
+    from .moves import arrive
 
     version = digest()
     place = f"{library}/{version}"
@@ -108,9 +112,10 @@ def install(library: str = LIBRARY, systemd: str = _SYSTEMD) -> None:
     for name, data in _content().items():
         os.makedirs(os.path.dirname(f"{place}/{name}"), mode=0o755, exist_ok=True)
         batch.write(f"{place}/{name}", data.decode())
-    for program in (boot, hook):
-        name = program.__name__.rpartition(".")[2]
-        batch.write(f"{library}/{name}", _PROGRAM.format(library=library, module=name), mode=0o755)
+    for program in (arrive, boot, hook):
+        module = program.__name__[len(__package__) + 1 :]
+        name = module.rpartition(".")[2]
+        batch.write(f"{library}/{name}", _PROGRAM.format(library=library, module=module), mode=0o755)
     batch.commit()
     _install_units(library, systemd)
     temporary = f"{library}/.current"

@@ -116,6 +116,8 @@ class ContainerSeen:
     # What was declared when it was last changed, flat and canonical: the record on the node.
     recorded: Mapping[str, Any] = field(default_factory=dict)
     digest: str | None = None
+    # The directory of that template version, which is another one for a container that came from another node.
+    template_version: str | None = None
     running: bool = False
     # Values found in the kernel and in the root filesystem, and the rows that were looked at.
     seen: Mapping[str, Any] = field(default_factory=dict)

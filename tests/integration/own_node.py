@@ -43,7 +43,7 @@ def own_node() -> Iterator[None]:
     syscalls.unshare(syscalls.CLONE_NEWNS)
     try:
         run("mount", "--make-rprivate", "/")
-        _let_go_of_mounts()
+        let_go_of_mounts()
         for place in (Paths().base, Paths().run, LIBRARY):
             own = store / place.replace("/", "_")
             own.mkdir(mode=0o755)
@@ -58,7 +58,7 @@ def own_node() -> Iterator[None]:
         shutil.rmtree(store)
 
 
-def _let_go_of_mounts() -> None:
+def let_go_of_mounts() -> None:
     """The copies of the real node's mounts would keep its containers from mounting theirs again."""
     points = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()]
     for point in reversed(points):

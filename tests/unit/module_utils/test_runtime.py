@@ -54,8 +54,8 @@ def closure(*modules: str) -> set[str]:
     return found
 
 
-def test_they_are_all_that_hook_and_boot_import() -> None:
-    assert sorted(runtime.MODULES) == sorted(closure("hook", "boot"))
+def test_they_are_all_that_the_programs_import() -> None:
+    assert sorted(runtime.MODULES) == sorted(closure("hook", "boot", "moves/arrive"))
     assert len(set(runtime.MODULES)) == len(runtime.MODULES)
 
 
@@ -92,7 +92,7 @@ def test_installing_again_changes_nothing_and_older_versions_go(tmp_path: Path) 
     library = installed(tmp_path)
     (library / "0ld" / "carve").mkdir(parents=True)
     assert installed(tmp_path) == library
-    assert {path.name for path in library.iterdir()} == {"boot", "hook", "current", runtime.digest()}
+    assert {path.name for path in library.iterdir()} == {"arrive", "boot", "hook", "current", runtime.digest()}
 
 
 def run(program: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -1,0 +1,215 @@
+# Copyright: (c) 2026, Carve contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the destination of a move does when the source asks for it. Each is done whole or not at all, and may be asked
+for again: the source does so when the line breaks before it has the answer."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from .. import bridges, builder, facets, files, power, rootfs, slots
+from ..engines import lxc
+from ..facets import network
+from ..host import Box, Host
+from ..kernel import announce
+from ..plan_networks import wanted_bridge
+from ..record import Record, load
+from . import session
+from .remote import MoveError
+
+# What is told to the source, as JSON.
+Answer = dict[str, Any]
+
+
+def arrived(host: Host, name: str, content: Mapping[str, Any]) -> Answer:
+    """Whether a container is here, as one of this node's."""
+    here = load(host.paths.container(name))
+    return {"arrived": here is not None and here.uuid == _record(name, content).uuid}
+
+
+def examine(host: Host, name: str, content: Mapping[str, Any]) -> Answer:
+    """Whether a container can come here; makes the place that its files are to be sent to.
+
+    ``template`` is the directory of the template version that it will lie on, ``copy_template`` whether that has to be
+    sent first. Raises ``MoveError`` with every reason against it.
+    """
+    record = _record(name, content)
+    reasons = [*_taken(host, name), *_ids(host, record), *_bridges(record)]
+    version, send = record.digest, False
+    if record.backend == rootfs.OVERLAY:
+        version, send = _template(host, record, content["build"])
+        reasons += [] if send else _backend(host, record, version)
+    if reasons:
+        raise MoveError("; ".join(reasons))
+    template = record.fields["template"]
+    for place in (f"containers/{name}", *([f"templates/{template}/{version}"] if send else [])):
+        os.makedirs(f"{host.paths.incoming}/{place}", mode=0o711, exist_ok=True)
+    return {"template": version, "copy_template": send}
+
+
+def _template(host: Host, record: Record, build: str) -> tuple[str, bool]:
+    """The version that holds the very files that the container was made from, and whether this node lacks it."""
+    name = record.fields["template"]
+    if builder.build_of(host.paths, name, record.digest) == build:
+        return record.digest, False
+    version = f"{record.digest}-{build}"
+    return version, builder.build_of(host.paths, name, version) != build
+
+
+def make_bridges(host: Host, fleet: str, networks: Mapping[str, Mapping[str, Any]], needed: Collection[str]) -> None:
+    """Make those bridges of the fleet that containers which are to come need; those of others are used as they are."""
+    found = bridges.observe(host.paths)
+    for name, body in networks.items():
+        if body.get("bridge") in needed:
+            wanted, seen = wanted_bridge(name, body), found.get(body["bridge"])
+            if seen is None or (seen.fleet == fleet and not (seen.exists and seen.recorded == wanted)):
+                bridges.ensure(host.paths, fleet, wanted)
+
+
+def clear_abandoned(host: Host) -> None:
+    """Remove what was sent for moves that did not end; the caller has the node's lock."""
+    if os.path.isdir(host.paths.incoming) and os.listdir(host.paths.incoming) and not session.is_open(host.paths):
+        for name in os.listdir(host.paths.incoming):
+            files.remove_tree(f"{host.paths.incoming}/{name}")
+
+
+def _record(name: str, content: Mapping[str, Any]) -> Record:
+    record = Record(**content["record"])
+    if record.name != name:
+        raise MoveError(f"{name} is sent with the record of {record.name}")
+    return record
+
+
+def _taken(host: Host, name: str) -> list[str]:
+    return [f"there is a container {name} already"] if os.path.lexists(host.paths.container(name)) else []
+
+
+def _ids(host: Host, record: Record) -> list[str]:
+    for other in lxc.containers(host):
+        if other.record.slot == record.slot and other.name != record.name:
+            return [f"its uid range {record.slot} belongs to {other.name}"]
+    with contextlib.suppress(FileNotFoundError), open("/etc/subuid", encoding="utf-8") as handle:
+        rows = [line.strip().split(":") for line in handle]
+        mine = [(int(row[1]), int(row[2])) for row in rows if row[0] in ("root", "0")]
+        first = record.base_id
+        if any(start <= first and first + slots.RANGE <= start + count for start, count in mine):
+            return []
+    return [f"its uid range {record.slot} is not in root's line of /etc/subuid; run carve.vps.bootstrap"]
+
+
+def _bridges(record: Record) -> list[str]:
+    wanted = sorted({value for path, value in record.fields.items() if path.endswith(".bridge")})
+    return [f"there is no bridge {bridge}" for bridge in wanted if not os.path.isdir(f"/sys/class/net/{bridge}")]
+
+
+def _backend(host: Host, record: Record, version: str) -> list[str]:
+    source = f"{host.paths.template(record.fields['template'], version)}/rootfs"
+    if rootfs.backend_for(host.paths, source, record.slot) != rootfs.OVERLAY:
+        return ["its root filesystem is an overlay, which does not work here"]
+    return []
+
+
+def take_template(host: Host, name: str, content: Mapping[str, Any]) -> Answer:
+    """Make a template version that has been sent one that containers can lie on."""
+    version = str(content["version"])
+    if "/" in version or version.startswith("."):
+        raise MoveError(f"{version!r} is no version of a template")
+    staged = f"{host.paths.incoming}/templates/{name}/{version}"
+    if builder.build_of(host.paths, name, version) is None:
+        os.chmod(staged, 0o711)
+        builder.publish(host.paths, staged, name, version)
+    return {}
+
+
+def adopt(host: Host, name: str, content: Mapping[str, Any]) -> Answer:
+    """Make what has been sent a container of this node, and start it if it ran. ``MoveError`` when it does not run."""
+    given = _record(name, content)
+    final, staged = host.paths.container(name), f"{host.paths.incoming}/containers/{name}"
+    here = load(final)
+    if here is None or here.uuid != given.uuid:
+        _furnish(host, given, str(content["template"]), staged, final)
+        os.rename(staged, final)
+        files.sync([host.paths.containers])
+    box = Box(load(final) or given, final, lxc.init_pid(host, name))
+    if content["start"] and box.pid is None:
+        power.start(host, box)
+    if content["start"]:
+        _verify(host, box)
+        announce.addresses(box.pid or 0, _announced(box))
+    return {"pid": box.pid}
+
+
+def _furnish(host: Host, given: Record, version: str, staged: str, final: str) -> None:
+    """What does not come with the files: the mount point, the overlay's working directory, record and configuration."""
+    digest, _sep, build = version.partition("-")
+    record = Record(given.fleet, given.name, digest, given.backend, given.fields, given.uuid, build or None)
+    os.chmod(staged, 0o711)
+    for name, mode in (("root", 0o711), *([("work", 0o700)] if given.backend == rootfs.OVERLAY else [])):
+        os.makedirs(f"{staged}/{name}", exist_ok=True)
+        os.chmod(f"{staged}/{name}", mode)
+    box = Box(record, staged)
+    batch = files.Batch()
+    lxc.write_config(host, box, batch, final)
+    record.save(staged, batch)
+    batch.commit()
+
+
+def _verify(host: Host, box: Box) -> None:
+    """Whether the container runs and has what it had: its addresses, its limits."""
+    for facet in facets.ALL:
+        seen = facet.observe(host, [box]).get(box.name, {})
+        for path in facet.live_rows:
+            for row, value in seen.items():
+                declared = box.record.fields.get(row)
+                if _is_row(row, path) and declared is not None and not _holds(declared, value):
+                    raise MoveError(f"{box.name} runs here, but its {row} is {value}, not {declared}")
+    if box.pid is None or not lxc.is_alive(box.pid):
+        raise MoveError(f"{box.name} ended at once")
+
+
+def _is_row(row: str, path: str) -> bool:
+    parts = row.split(".")
+    return (f"{parts[0]}.{parts[-1]}" if len(parts) == 3 else row) == path
+
+
+def _holds(declared: Any, found: Any) -> bool:
+    return set(declared) <= set(found) if isinstance(declared, list) and isinstance(found, list) else declared == found
+
+
+def _announced(box: Box) -> dict[str, list[str]]:
+    """The addresses of bridged interfaces, whose neighbours have to learn where they are now."""
+    found = network.interfaces(box.record.fields)
+    return {name: options.get("ip", []) for name, options in found.items() if options["mode"] == "bridged"}
+
+
+def withdraw(host: Host, name: str, content: Mapping[str, Any]) -> Answer:
+    """Leave nothing of a container that is to go on living where it came from."""
+    given, final = _record(name, content), host.paths.container(name)
+    here = load(final)
+    if here is not None and here.uuid == given.uuid:
+        box = Box(here, final, lxc.init_pid(host, name))
+        if box.pid:
+            power.stop(host, box, timeout=0)
+        rootfs.unmount(box)
+        aside = f"{host.paths.staging}/{name}.gone"
+        files.remove_tree(aside)
+        os.rename(final, aside)
+        files.sync([host.paths.containers])
+        lxc.forget(host, name)
+        files.remove_tree(aside)
+    files.remove_tree(f"{host.paths.incoming}/containers/{name}")
+    return {}
+
+
+VERBS: Mapping[str, Callable[[Host, str, Mapping[str, Any]], Answer]] = {
+    "arrived": arrived,
+    "examine": examine,
+    "take-template": take_template,
+    "adopt": adopt,
+    "withdraw": withdraw,
+}

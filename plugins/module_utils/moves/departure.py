@@ -1,0 +1,185 @@
+# Copyright: (c) 2026, Carve contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A container leaves its node: copied while it runs, stopped, copied again, woken at its destination.
+
+At every moment at most one copy runs. The source sets its copy aside before the destination may start the other one,
+and gives it up only when the destination has said that it runs. Where the destination has said no, the source takes
+its copy back; where it has said nothing, the copy stays aside, and the same move, begun again, finds out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from .. import builder, files, power, rootfs
+from ..engines import lxc
+from ..host import Box, Host
+from ..record import Record, load
+from . import session
+from .remote import LineBroken, MoveError, Remote
+
+# In the directory of a container that is set aside: whether it ran.
+_NOTE = "departing.json"
+MOVED, STAYED, UNKNOWN = "moved", "stayed", "unknown"
+
+
+def prepare(host: Host, ident: str) -> str:
+    """Make the key of a move; its public half."""
+    session.close(host.paths, ident)
+    os.makedirs(host.paths.move(ident), mode=0o700)
+    return session.make_key(f"{host.paths.move(ident)}/key")
+
+
+def problems(host: Host, fleet: str, names: Sequence[str]) -> list[str]:
+    """Everything that keeps these containers from being moved from here."""
+    found = []
+    for name in names:
+        record, _aside = _look_up(host, name)
+        if record is None:
+            found.append(f"{name} is not on this node")
+        elif record.fleet != fleet:
+            found.append(f"{name} belongs to fleet {record.fleet!r}")
+    return found
+
+
+def bridges(host: Host, names: Sequence[str]) -> list[str]:
+    """The bridges that these containers need at their destination."""
+    found: set[str] = set()
+    for name in names:
+        record, _aside = _look_up(host, name)
+        found |= {value for path, value in (record.fields if record else {}).items() if path.endswith(".bridge")}
+    return sorted(found)
+
+
+def _look_up(host: Host, name: str) -> tuple[Record | None, bool]:
+    """A container's record, and whether an earlier move has set it aside."""
+    record = load(host.paths.container(name))
+    if record is not None:
+        return record, False
+    return load(f"{host.paths.departing}/{name}"), True
+
+
+def move(host: Host, name: str, remote: Remote) -> dict[str, Any]:
+    """Move one container; what came of it: ``result`` (moved, stayed, unknown), ``error``, and seconds and bytes."""
+    journey = _Journey(host, name, remote)
+    try:
+        journey.run()
+    except LineBroken as error:
+        return journey.report(STAYED if journey.at_home else UNKNOWN, str(error))
+    except (MoveError, lxc.EngineError, OSError) as error:
+        return journey.report(STAYED if journey.at_home else UNKNOWN, str(error))
+    return journey.report(MOVED)
+
+
+class _Journey:
+    """One container's move, and what is known of it so far."""
+
+    def __init__(self, host: Host, name: str, remote: Remote) -> None:
+        self._host, self._name, self._remote = host, name, remote
+        self._numbers: dict[str, float] = {}
+        self._aside = f"{host.paths.departing}/{name}"
+        self.at_home = True
+        self._was_running = False
+
+    def report(self, result: str, error: str | None = None) -> dict[str, Any]:
+        return {"result": result, "error": error, **self._numbers}
+
+    def run(self) -> None:
+        record, aside = _look_up(self._host, self._name)
+        if record is None:
+            raise MoveError(f"{self._name} is not on this node")
+        self.at_home = not aside
+        if aside and self._take_up(record):
+            return
+        box = Box(record, self._host.paths.container(self._name), lxc.init_pid(self._host, self._name))
+        answer = self._remote.ask("examine", self._name, self._about(record))
+        if answer["copy_template"]:
+            self._send_template(record, answer["template"])
+        if box.pid:
+            self._copy(box.directory, "first_pass")
+        began = time.monotonic()
+        self._set_aside(box)
+        try:
+            self._copy(self._aside, "second_pass")
+            wanted = {**self._about(record), "template": answer["template"], "start": self._was_running}
+            self._hand_over(wanted)
+        except BaseException:
+            self._come_back(record)
+            raise
+        self._numbers["away_s"] = round(time.monotonic() - began, 2)
+        self._give_up()
+
+    def _about(self, record: Record) -> dict[str, Any]:
+        template, version = record.fields["template"], record.template_version
+        return {"record": asdict(record), "build": builder.build_of(self._host.paths, template, version)}
+
+    def _take_up(self, record: Record) -> bool:
+        """Go on with a move that did not end: whether it turns out to be over."""
+        answer = self._remote.ask_until_answered("arrived", self._name, self._about(record))
+        self._was_running = bool((files.read_json(f"{self._aside}/{_NOTE}") or {}).get("running"))
+        if answer["arrived"]:
+            wanted = {**self._about(record), "template": record.template_version, "start": self._was_running}
+            self._remote.ask_until_answered("adopt", self._name, wanted)
+            self._give_up()
+            return True
+        self._come_back(record)
+        return False
+
+    def _send_template(self, record: Record, version: str) -> None:
+        template = record.fields["template"]
+        source = self._host.paths.template(template, record.template_version)
+        self._numbers["template_bytes"] = self._remote.copy(source, f"templates/{template}/{version}")
+        self._remote.ask("take-template", template, {"version": version})
+
+    def _copy(self, directory: str, number: str) -> None:
+        part = "copy" if os.path.isdir(f"{directory}/copy") else "upper"
+        began = time.monotonic()
+        sent = self._remote.copy(f"{directory}/{part}", f"containers/{self._name}/{part}")
+        self._numbers[f"{number}_bytes"] = sent
+        self._numbers[f"{number}_s"] = round(time.monotonic() - began, 2)
+
+    def _set_aside(self, box: Box) -> None:
+        self._was_running = box.pid is not None
+        if box.pid:
+            power.stop(self._host, box)
+        rootfs.unmount(box)
+        os.makedirs(self._host.paths.departing, mode=0o711, exist_ok=True)
+        files.write_json(f"{box.directory}/{_NOTE}", {"running": self._was_running})
+        os.rename(box.directory, self._aside)
+        files.sync([self._host.paths.containers, self._host.paths.departing])
+        self.at_home = False
+
+    def _hand_over(self, wanted: Mapping[str, Any]) -> None:
+        """Let the destination adopt the container; when the line breaks, ask until it is known whether it has."""
+        try:
+            self._remote.ask("adopt", self._name, wanted)
+        except LineBroken:
+            self._remote.ask_until_answered("adopt", self._name, wanted)
+
+    def _come_back(self, record: Record) -> None:
+        """Be here again as before. Only after the destination has said that it has nothing of the container."""
+        self._remote.ask_until_answered("withdraw", self._name, self._about(record))
+        final = self._host.paths.container(self._name)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{self._aside}/{_NOTE}")
+        os.rename(self._aside, final)
+        files.sync([self._host.paths.containers, self._host.paths.departing])
+        self.at_home = True
+        if self._was_running:
+            power.start(self._host, Box(record, final))
+
+    def _give_up(self) -> None:
+        gone = f"{self._host.paths.staging}/{self._name}.gone"
+        files.remove_tree(gone)
+        os.rename(self._aside, gone)
+        files.sync([self._host.paths.departing])
+        lxc.forget(self._host, self._name)
+        files.remove_tree(gone)
+        self.at_home = False

@@ -1,0 +1,92 @@
+# Copyright: (c) 2026, Carve contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The two ends of a move as the modules call them: ``carve.vps.arrival`` and ``carve.vps.departure``. Results only;
+what goes wrong is in ``failed`` and ``msg``, as Ansible wants it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from .. import desired, lock
+from ..host import Host, apparmor_enabled
+from ..model import Problem
+from ..paths import Paths
+from . import arrival, departure, session
+from .remote import MoveError, Remote
+
+_AT_ONCE = 4  # more share one line and one disk without coming sooner
+_PATIENCE = 60.0  # seconds that another run on the node may take
+
+Result = dict[str, Any]
+
+
+def at_destination(params: Mapping[str, Any], host: Host | None = None) -> Result:
+    """Open or close what the source of a move speaks to."""
+    host = host or _host()
+    host.paths.make()
+    if params["state"] == "closed":
+        session.close(host.paths, params["session"])
+        return {"changed": True}
+    problems: list[Problem] = []
+    networks = desired.networks_of(params.get("networks") or {}, problems)
+    if problems:
+        return _failed([str(problem) for problem in problems])
+    try:
+        with lock.held(host.paths, True, {"doing": "a move"}, _PATIENCE):
+            arrival.make_bridges(host, params["fleet"], networks, params.get("bridges") or [])
+        opened = session.open_for(
+            host.paths, params["session"], params["key"], params.get("address"), params.get("port")
+        )
+    except (MoveError, lock.Busy, OSError) as error:
+        return _failed([str(error)])
+    return {"changed": True, "port": opened[0], "host_key": opened[1]}
+
+
+def at_source(params: Mapping[str, Any], check: bool, host: Host | None = None) -> Result:
+    """Make ready to send containers, or send them."""
+    host = host or _host()
+    names, ident = list(params["containers"]), params["session"]
+    problems = departure.problems(host, params["fleet"], names)
+    if problems:
+        return _failed(problems)
+    if check:
+        return {"changed": params["state"] == "done"}
+    host.paths.make()
+    try:
+        if params["state"] == "prepared":
+            key = departure.prepare(host, ident)
+            return {"changed": False, "key": key, "bridges": departure.bridges(host, names)}
+        with lock.held(host.paths, True, {"fleet": params["fleet"], "doing": "a move"}, _PATIENCE):
+            remote = Remote(host.paths.move(ident), params["address"], params["port"], params["host_key"])
+            moves = _each(host, names, remote)
+    except (MoveError, lock.Busy, OSError) as error:
+        return _failed([str(error)])
+    finally:
+        if params["state"] == "done":
+            session.close(host.paths, ident)
+    errors = [f"{name}: {_said(came)}" for name, came in moves.items() if came["result"] != departure.MOVED]
+    result = {"changed": any(came["result"] == departure.MOVED for came in moves.values()), "moves": moves}
+    return {**result, **_failed(errors)} if errors else result
+
+
+def _each(host: Host, names: Sequence[str], remote: Remote) -> dict[str, Any]:
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return dict(zip(names, pool.map(lambda name: departure.move(host, name, remote), names)))
+
+
+def _said(came: Mapping[str, Any]) -> str:
+    if came["result"] == departure.UNKNOWN:
+        return f"it is set aside here, and runs nowhere that is known ({came['error']}); run the same move again"
+    return f"stays where it was: {came['error']}"
+
+
+def _failed(errors: Sequence[str]) -> Result:
+    return {"failed": True, "msg": "\n".join(errors), "errors": list(errors)}
+
+
+def _host() -> Host:
+    return Host(paths=Paths(), apparmor=apparmor_enabled())

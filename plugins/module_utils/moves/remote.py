@@ -1,0 +1,93 @@
+# Copyright: (c) 2026, Carve contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The line from the node that a container leaves to the one that it goes to: rsync(1) and a few words, over ssh(1).
+
+The key is made for one move and lies in ``/run``; it opens nothing but ``arrive`` (``arrive.py``) on the other side.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from .. import files
+
+# Overlayfs notes there which file of which file system a copy came from. At the destination these are others, and the
+# kernel would refuse the mount (overlayfs.rst, "Sharing and copying layers"); opaque marks and whiteouts have to come.
+_FOREIGN = ("origin", "nlink", "uuid")
+# rsync(1), EXIT VALUES: files vanished while they were read, which is nothing unusual of a container that runs.
+_VANISHED = 24
+_ASKING_AGAIN = 60.0  # seconds in which a line that broke may come back
+
+
+class MoveError(Exception):
+    """A container cannot be moved, or was not; the message says why."""
+
+
+class LineBroken(MoveError):
+    """The other node does not answer, so that what it did last is not known."""
+
+
+class Remote:
+    """The destination, as the source speaks to it."""
+
+    def __init__(self, directory: str, address: str, port: int, host_key: str) -> None:
+        self._address = address
+        self._host_part = f"[{address}]" if ":" in address else address
+        known = f"{directory}/known_hosts"
+        files.write(known, f"carve-destination {host_key}\n", mode=0o600)
+        self._ssh = [
+            "ssh", "-F", "none", "-i", f"{directory}/key", "-p", str(port), "-o", "IdentitiesOnly=yes",
+            "-o", "BatchMode=yes", "-o", f"UserKnownHostsFile={known}", "-o", "GlobalKnownHostsFile=/dev/null",
+            "-o", "HostKeyAlias=carve-destination", "-o", "StrictHostKeyChecking=yes", "-o", "ConnectTimeout=10",
+            "-o", "ServerAliveInterval=10", "-o", "ServerAliveCountMax=3", "-o", "LogLevel=ERROR", "-l", "root",
+        ]  # fmt: skip
+
+    def ask(self, verb: str, name: str, content: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """What the destination answers. Raises ``MoveError`` with its words, ``LineBroken`` where there are none."""
+        result = subprocess.run(
+            [*self._ssh, self._address, "carve", verb, name],
+            input=json.dumps(dict(content or {})), capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        try:
+            answer = json.loads(result.stdout)
+        except ValueError:
+            said = result.stderr.strip() or f"ssh ended with {result.returncode}"
+            raise LineBroken(f"the destination {self._address} does not answer: {said}") from None
+        if "error" in answer:
+            raise MoveError(str(answer["error"]))
+        return dict(answer)
+
+    def ask_until_answered(self, verb: str, name: str, content: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """``ask``, again and again for a while when the line is broken."""
+        deadline = time.monotonic() + _ASKING_AGAIN
+        while True:
+            try:
+                return self.ask(verb, name, content)
+            except LineBroken:
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(1)
+
+    def copy(self, source: str, destination: str) -> int:
+        """Make ``destination``, below the other node's ``incoming/``, what ``source`` is; the bytes that went there."""
+        command = ["rsync", "-aHAXS", "--numeric-ids", "--delete", "--stats", "--no-human-readable"]
+        command += [f"--filter=-x trusted.overlay.{name}" for name in _FOREIGN]
+        command += ["-e", " ".join(self._ssh), f"{source}/", f"{self._host_part}:{destination}/"]
+        environment = {**os.environ, "LC_ALL": "C.UTF-8"}
+        result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+        if result.returncode not in (0, _VANISHED):
+            said = result.stderr.strip().splitlines()
+            raise MoveError(f"copying to {self._address} failed: {'; '.join(said[:4]) or result.returncode}")
+        for line in result.stdout.splitlines():
+            with contextlib.suppress(ValueError):
+                if line.startswith("Total bytes sent:"):
+                    return int(line.rpartition(":")[2])
+        return 0

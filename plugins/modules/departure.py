@@ -1,0 +1,136 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, Carve contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: departure
+short_description: Move containers from this node to another one
+version_added: 0.1.0
+author: Carve contributors (@carve)
+description:
+  - Copies a container while it runs, stops it, copies what has changed since, and lets the destination start it. The
+    copy here is removed when the destination has said that the container runs there, with its addresses.
+  - At every moment at most one of the two runs. Where the destination refuses or fails, the container is started here
+    again. Where it does not answer, the container stays aside until the same move is run again, which finds out.
+  - Used by the playbooks C(carve.vps.migrate) and C(carve.vps.drain).
+options:
+  state:
+    description: V(prepared) makes the key of the move and changes nothing else; V(done) moves the containers.
+    type: str
+    choices: [prepared, done]
+    required: true
+  session:
+    description: The move's name, the same at the destination.
+    type: str
+    required: true
+  fleet:
+    description: The fleet that the containers belong to.
+    type: str
+    required: true
+  containers:
+    description: The containers to move.
+    type: list
+    elements: str
+    required: true
+  address:
+    description: Where the destination is reached from here.
+    type: str
+  port:
+    description: The port that M(carve.vps.arrival) returned.
+    type: int
+  host_key:
+    description: The host key that M(carve.vps.arrival) returned.
+    type: str
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+    description: The result says of every container what became of it.
+seealso:
+  - module: carve.vps.arrival
+"""
+
+EXAMPLES = r"""
+- name: Move two containers
+  carve.vps.departure:
+    state: done
+    session: node1-node2
+    fleet: acme
+    containers: [web-1, web-2]
+    address: 192.0.2.12
+    port: "{{ arrival.port }}"
+    host_key: "{{ arrival.host_key }}"
+"""
+
+RETURN = r"""
+key:
+  description: The public key of the move.
+  returned: when it was prepared
+  type: str
+  sample: ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE2
+bridges:
+  description: The bridges that the containers need at their destination.
+  returned: when it was prepared
+  type: list
+  elements: str
+  sample: [br-lan]
+moves:
+  description: What became of each container.
+  returned: when it was done
+  type: dict
+  contains:
+    result:
+      description: V(moved), V(stayed), or V(unknown) where the destination does not answer.
+      type: str
+      sample: moved
+    error:
+      description: Why it did not move.
+      type: str
+    away_s:
+      description: Seconds from its stop here until it ran there.
+      type: float
+      sample: 3.2
+    first_pass_bytes:
+      description: What was sent while it ran.
+      type: int
+      sample: 52428800
+    second_pass_bytes:
+      description: What was sent after it was stopped.
+      type: int
+      sample: 131072
+errors:
+  description: What went wrong, one sentence each.
+  returned: failure
+  type: list
+  elements: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils.moves import ends
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "state": {"type": "str", "choices": ["prepared", "done"], "required": True},
+            "session": {"type": "str", "required": True},
+            "fleet": {"type": "str", "required": True},
+            "containers": {"type": "list", "elements": "str", "required": True},
+            "address": {"type": "str"},
+            "port": {"type": "int"},
+            "host_key": {"type": "str", "no_log": False},
+        },
+        required_if=[("state", "done", ["address", "port", "host_key"])],
+        supports_check_mode=True,
+    )
+    result = ends.at_source(module.params, module.check_mode)
+    (module.fail_json if result.get("failed") else module.exit_json)(**result)
+
+
+if __name__ == "__main__":
+    main()

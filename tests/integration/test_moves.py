@@ -1,0 +1,229 @@
+# Copyright: (c) 2026, Carve contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A container goes to another node and takes along everything that it is; whatever happens, one copy runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.carve.vps.plugins.module_utils import record
+from ansible_collections.carve.vps.plugins.module_utils.moves import ends
+from ansible_collections.carve.vps.plugins.module_utils.paths import LIBRARY, Paths
+from ansible_collections.carve.vps.tests.integration import killed_move
+from ansible_collections.carve.vps.tests.integration.own_node import FLEET, NETWORKS
+from ansible_collections.carve.vps.tests.integration.support import (
+    ALL,
+    Fleet,
+    addresses,
+    exists,
+    inside,
+    limits,
+    pid,
+    start_time,
+)
+from ansible_collections.carve.vps.tests.integration.two_nodes import Node, two_nodes
+
+NAME = "x-mover"
+SESSION = "test-move"
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+LAN = ["10.214.0.20", "fd00:214::20"]
+Result = dict[str, Any]
+
+
+class Pair:
+    """Two nodes of one fleet, with one running container on the first."""
+
+    def __init__(self, one: Node, other: Node, template: dict[str, Any]) -> None:
+        self.one, self.other = one, other
+        self.fleet = Fleet(FLEET, {"base": template})
+        self.fleet.networks = {name: dict(options) for name, options in NETWORKS.items()}
+        with other.here():
+            self._apply()
+        network = {"eth0": {"on": "lan", "ip": LAN}, "eth1": {"on": "public", "ip": ["198.51.100.7"]}}
+        self.fleet.declare(NAME, ram="96M", processes=300, network=network, stop_timeout=0)
+        with one.here():
+            self._apply()
+
+    def _apply(self) -> None:
+        result = self.fleet.run(ALL)
+        assert not result.get("failed"), result["msg"]
+
+    def options(self, source: Node, destination: Node) -> Result:
+        """What the modules are told: first the source makes a key, then the destination opens its door."""
+        common = {"session": SESSION, "fleet": FLEET}
+        with source.here():
+            prepared = ends.at_source({**common, "state": "prepared", "containers": [NAME]}, check=False)
+            assert not prepared.get("failed"), prepared["msg"]
+        door = {"state": "open", "address": "127.0.0.1", "port": None, "networks": self.fleet.networks}
+        with destination.here():
+            opened = ends.at_destination({**common, **door, "key": prepared["key"], "bridges": prepared["bridges"]})
+            assert not opened.get("failed"), opened["msg"]
+        where = {"address": "127.0.0.1", "port": opened["port"], "host_key": opened["host_key"]}
+        return {**common, "state": "done", "containers": [NAME], **where}
+
+    def move(self, source: Node, destination: Node) -> Result:
+        options = self.options(source, destination)
+        with source.here():
+            result = ends.at_source(options, check=False)
+        self.shut(destination)
+        return result
+
+    def shut(self, destination: Node) -> None:
+        with destination.here():
+            ends.at_destination({"state": "closed", "session": SESSION, "fleet": FLEET})
+
+    def killed(self, point: str) -> bool:
+        """Whether a move was killed at this point."""
+        options = self.options(self.one, self.other)
+        result = subprocess.run(
+            [sys.executable, killed_move.__file__, f"/proc/{os.getpid()}/fd/{self.one.namespace}", point],
+            input=json.dumps(options), text=True, capture_output=True, check=False, env=ENVIRONMENT,
+        )  # fmt: skip
+        self.shut(self.other)
+        assert result.returncode == 0 or not result.stderr, result.stderr
+        return result.returncode == -9
+
+
+@pytest.fixture
+def pair(base_template: dict[str, Any]) -> Iterator[Pair]:
+    with two_nodes() as (one, other):
+        yield Pair(one, other, base_template)
+
+
+def _live_in(name: str) -> None:
+    """Leave every kind of trace that an overlay's upper layer knows."""
+    script = (
+        "echo mine > /root/data; chown 1000:1000 /root/data; ln /root/data /root/linked; mkfifo /root/pipe;"
+        "rm /etc/debian_version; rm -r /etc/cron.daily; mkdir /etc/cron.daily; echo one > /etc/cron.daily/one;"
+        "echo '# changed' >> /etc/profile; ln -s /nowhere /root/dangling; truncate -s 1M /root/sparse"
+    )
+    inside(name, "sh", "-ec", script)
+
+
+def _has_lived(name: str) -> None:
+    assert inside(name, "stat", "-c", "%u:%g %h", "/root/data") == "1000:1000 2"
+    assert inside(name, "cat", "/root/linked") == "mine"
+    assert inside(name, "ls", "/etc/cron.daily") == "one"
+    assert inside(name, "sh", "-c", "test -e /etc/debian_version; echo $?") == "1"
+    assert inside(name, "tail", "-n1", "/etc/profile") == "# changed"
+    assert inside(name, "sh", "-c", "test -p /root/pipe && readlink /root/dangling") == "/nowhere"
+    assert inside(name, "stat", "-c", "%s", "/root/sparse") == str(1 << 20)
+    # Directories of the template still merge with what was changed in them.
+    assert int(inside(name, "sh", "-c", "ls /etc | wc -l")) > 50
+
+
+def _only_at(pair: Pair, node: Node) -> None:
+    """The container is on this node as declared, and nothing of it, or of a move, is left anywhere else."""
+    for each in (pair.one, pair.other):
+        with each.here():
+            assert exists(NAME) == (each is node)
+            # Clearing away what a killed move has left is for the next run.
+            result = pair.fleet.check() if each is node else pair.fleet.run(containers={})
+            assert not result.get("failed"), result["msg"]
+            if each is node:
+                assert result["steps"] == []
+            for place in (Paths().departing, Paths().incoming, Paths().staging):
+                assert not any(Path(place).iterdir()) or each is node, place
+
+
+def test_there_and_back_with_everything_that_it_is(pair: Pair) -> None:
+    with pair.one.here():
+        _live_in(NAME)
+        identity = inside(NAME, "cat", "/etc/machine-id")
+        before = limits(NAME)
+    result = pair.move(pair.one, pair.other)
+    assert not result.get("failed"), result["msg"]
+    assert result["moves"][NAME]["result"] == "moved" and result["moves"][NAME]["first_pass_bytes"] > 0
+    with pair.other.here():
+        _has_lived(NAME)
+        assert inside(NAME, "cat", "/etc/machine-id") == identity
+        assert limits(NAME) == before
+        assert {address.partition("/")[0] for address in addresses(NAME)} == set(LAN)
+        assert addresses(NAME, "eth1") == {"198.51.100.7/32"}
+        # The other node has built the template, too; the container lies on the very files that it was made from.
+        found = record.load(Paths().container(NAME))
+        assert found is not None and found.build
+        inside(NAME, "sh", "-c", "echo there > /root/there")
+    _only_at(pair, pair.other)
+
+    result = pair.move(pair.other, pair.one)
+    assert not result.get("failed"), result["msg"]
+    with pair.one.here():
+        _has_lived(NAME)
+        assert inside(NAME, "cat", "/root/there") == "there"
+        found = record.load(Paths().container(NAME))
+        assert found is not None and found.build is None
+    _only_at(pair, pair.one)
+
+
+def test_a_stopped_container_moves_and_stays_stopped(pair: Pair) -> None:
+    pair.fleet.containers[NAME]["state"] = "stopped"
+    with pair.one.here():
+        pair.fleet.apply()
+    assert not pair.move(pair.one, pair.other).get("failed")
+    _only_at(pair, pair.other)
+
+
+def test_what_cannot_come_is_refused_before_anything_is_stopped(pair: Pair) -> None:
+    with pair.one.here():
+        born = start_time(NAME)
+    with pair.other.here():
+        Path(Paths().container(NAME)).mkdir()
+    result = pair.move(pair.one, pair.other)
+    assert result["failed"] and result["moves"][NAME]["result"] == "stayed"
+    assert result["msg"] == f"{NAME}: stays where it was: there is a container {NAME} already"
+    with pair.other.here():
+        Path(Paths().container(NAME)).rmdir()
+    with pair.one.here():
+        assert start_time(NAME) == born
+    assert "is not on this node" in _prepared(pair, ["x-nobody"])["msg"]
+    _only_at(pair, pair.one)
+
+
+def _prepared(pair: Pair, names: list[str]) -> Result:
+    with pair.one.here():
+        options = {"state": "prepared", "session": SESSION, "fleet": FLEET, "containers": names}
+        return ends.at_source(options, check=False)
+
+
+def test_one_that_does_not_start_there_comes_back_and_runs(pair: Pair) -> None:
+    with pair.one.here():
+        _live_in(NAME)
+    with pair.other.here():
+        hook = Path(LIBRARY, "hook")
+        kept = hook.read_text(encoding="utf-8")
+        hook.write_text("#!/bin/false\n", encoding="utf-8")
+    result = pair.move(pair.one, pair.other)
+    assert result["failed"] and "does not start" in result["msg"], result
+    assert result["moves"][NAME]["result"] == "stayed"
+    with pair.other.here():
+        hook.write_text(kept, encoding="utf-8")
+    with pair.one.here():
+        _has_lived(NAME)
+    _only_at(pair, pair.one)
+
+
+@pytest.mark.parametrize(
+    "point",
+    ["before _send_template", "after _copy", "before _set_aside", "after _set_aside", "before _hand_over",
+     "after _hand_over", "before _give_up"],
+)  # fmt: skip
+def test_a_move_that_was_killed_is_finished_by_the_next(pair: Pair, point: str) -> None:
+    with pair.one.here():
+        _live_in(NAME)
+    assert pair.killed(point)
+    result = pair.move(pair.one, pair.other)
+    assert not result.get("failed"), result["msg"]
+    with pair.other.here():
+        assert pid(NAME)
+        _has_lived(NAME)
+    _only_at(pair, pair.other)
