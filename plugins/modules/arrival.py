@@ -9,7 +9,8 @@ DOCUMENTATION = r"""
 module: arrival
 short_description: Let containers come to this node from another one
 version_added: 0.1.0
-author: Carve contributors (@carve)
+author:
+  - Carve contributors (@carve-vps)
 description:
   - Opens an SSH server of its own for one move, with keys of its own, by which M(carve.vps.departure) on the source
     sends containers; and closes it. Makes the bridges that the containers need.

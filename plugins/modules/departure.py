@@ -9,7 +9,8 @@ DOCUMENTATION = r"""
 module: departure
 short_description: Move containers from this node to another one
 version_added: 0.1.0
-author: Carve contributors (@carve)
+author:
+  - Carve contributors (@carve-vps)
 description:
   - Copies a container while it runs, stops it, copies what has changed since, and lets the destination start it. The
     copy here is removed when the destination has said that the container runs there, with its addresses.

@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,10 +18,11 @@ from typing import Any
 
 import pytest
 from ansible_collections.carve.vps.plugins.module_utils import record
+from ansible_collections.carve.vps.plugins.module_utils.kernel import announce
 from ansible_collections.carve.vps.plugins.module_utils.moves import ends
 from ansible_collections.carve.vps.plugins.module_utils.paths import LIBRARY, Paths
 from ansible_collections.carve.vps.tests.integration import killed_move
-from ansible_collections.carve.vps.tests.integration.own_node import FLEET, NETWORKS
+from ansible_collections.carve.vps.tests.integration.own_node import BRIDGE, FLEET, NETWORKS
 from ansible_collections.carve.vps.tests.integration.support import (
     ALL,
     Fleet,
@@ -121,6 +124,19 @@ def _has_lived(name: str) -> None:
     assert int(inside(name, "sh", "-c", "ls /etc | wc -l")) > 50
 
 
+@contextlib.contextmanager
+def _listening() -> Iterator[set[bytes]]:
+    """Every frame that comes by the bridge meanwhile."""
+    frames: set[bytes] = set()
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0003)) as line:
+        line.bind((BRIDGE, 0x0003))
+        yield frames
+        line.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                frames.add(line.recv(65536))
+
+
 def _only_at(pair: Pair, node: Node) -> None:
     """The container is on this node as declared, and nothing of it, or of a move, is left anywhere else."""
     for each in (pair.one, pair.other):
@@ -155,10 +171,13 @@ def test_there_and_back_with_everything_that_it_is(pair: Pair) -> None:
         inside(NAME, "sh", "-c", "echo there > /root/there")
     _only_at(pair, pair.other)
 
-    result = pair.move(pair.other, pair.one)
+    with _listening() as frames:
+        result = pair.move(pair.other, pair.one)
     assert not result.get("failed"), result["msg"]
     with pair.one.here():
         _has_lived(NAME)
+        mac = bytes.fromhex(inside(NAME, "cat", "/sys/class/net/eth0/address").replace(":", ""))
+        assert {announce.frame(mac, address) for address in LAN} <= frames
         assert inside(NAME, "cat", "/root/there") == "there"
         found = record.load(Paths().container(NAME))
         assert found is not None and found.build is None

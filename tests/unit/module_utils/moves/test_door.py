@@ -1,0 +1,62 @@
+# Copyright: (c) 2026, Carve contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the key of a move opens, and what it does not."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from ansible_collections.carve.vps.plugins.module_utils.moves import arrive, remote, session
+from ansible_collections.carve.vps.plugins.module_utils.paths import Paths
+
+SERVER = "rsync --server -lHogDtpAXrSe.iLsfxCIvu --delete --stats --numeric-ids . "
+
+
+@pytest.mark.parametrize(
+    "place", ["containers/web-1/upper/", "containers/x/copy/", "templates/debian-13/1f4360e1dee7-0a0b0c/"]
+)
+def test_rsync_may_write_what_a_move_sends(place: str) -> None:
+    assert arrive._SENDING.fullmatch(SERVER + place)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        SERVER + "/etc/",
+        SERVER + "containers/../../etc/upper/",
+        SERVER + "containers/web-1/root/",
+        SERVER + "containers/web-1/upper/ /etc/",
+        SERVER + "templates/debian-13/1f4360e1dee7/",
+        SERVER.replace("--server", "--server --sender") + "containers/web-1/upper/",
+        SERVER.replace("--stats", "--stats --log-file=/etc/passwd") + "containers/web-1/upper/",
+        SERVER + "containers/web-1/upper/\nid",
+        "carve adopt web-1 more",
+        "carve reboot web-1",
+        "carve adopt ../x",
+        "id",
+        "",
+    ],
+)
+def test_nothing_else_is_run(command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("SSH_ORIGINAL_COMMAND", command)
+    monkeypatch.setattr(arrive.os, "execv", lambda *_words: pytest.fail("a program was run"))
+    monkeypatch.setattr(arrive.arrival, "VERBS", {"adopt": lambda *_words: pytest.fail("something was done")})
+    assert arrive.main([]) == 0
+    assert "error" in json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    ("ident", "key"),
+    [
+        ("../x", "ssh-ed25519 AAAA"),
+        ("x", 'ssh-ed25519 AAAA"\ncommand="id" ssh-ed25519 BBBB'),
+        ("x", "ssh-rsa AAAA"),
+        ("x y", "ssh-ed25519 AAAA"),
+    ],
+)
+def test_a_door_is_not_opened_to_what_carve_has_not_made(ident: str, key: str) -> None:
+    with pytest.raises(remote.MoveError, match="none that Carve makes"):
+        session.open_for(Paths(base="/nowhere", run="/nowhere"), ident, key, None, None)
