@@ -22,6 +22,7 @@ from .desired import Desired
 from .engines import lxc
 from .facets import identity
 from .host import Box, Host
+from .moves import departure
 from .record import Record
 from .steps import Step
 
@@ -155,6 +156,18 @@ class Hands:
             power.start(self._host, box)
         os.rename(staged.directory, aside)
         files.remove_tree(aside)
+
+    def _container_return(self, step: Step) -> None:
+        """Take back what a move has set aside and no other node has."""
+        ran = departure.was_running(self._host, step.name)
+        box = departure.put_back(self._host, step.name)
+        with self._guard:
+            self._boxes[step.name] = box
+        if ran:
+            power.start(self._host, box)
+
+    def _container_discard(self, step: Step) -> None:
+        departure.discard(self._host, step.name)
 
     def _container_destroy(self, step: Step) -> None:
         box = self._boxes[step.name]

@@ -12,7 +12,7 @@ import os
 import sys
 from dataclasses import dataclass
 
-from . import bridges, facets, runtime
+from . import bridges, facets, record, runtime
 from .engines import lxc
 from .facets import memory
 from .host import Box, Host
@@ -58,6 +58,7 @@ def observe(host: Host) -> Observation:
     online = _online()
     node = NodeSeen(
         containers=containers,
+        aside=_set_aside(host),
         templates=_templates(host),
         bridges=bridges.observe(host.paths),
         runtime=runtime.installed(),
@@ -81,6 +82,16 @@ def _templates(host: Host) -> dict[str, frozenset[str]]:
             with contextlib.suppress(NotADirectoryError):
                 found[name] = frozenset(os.listdir(f"{host.paths.templates}/{name}"))
     return found
+
+
+def _set_aside(host: Host) -> dict[str, str]:
+    """What a move has left in the middle of its way."""
+    try:
+        names = os.listdir(host.paths.departing)
+    except FileNotFoundError:
+        return {}
+    found = {name: record.load(f"{host.paths.departing}/{name}") for name in names}
+    return {name: kept.fleet for name, kept in found.items() if kept is not None}
 
 
 def _online() -> frozenset[int]:

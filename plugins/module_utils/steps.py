@@ -146,6 +146,8 @@ class NodeSeen:
     """Everything that a plan is made from, beside what is desired."""
 
     containers: Mapping[str, ContainerSeen] = field(default_factory=dict)
+    # Containers that a move has set aside and not come back for, with the fleet whose mark they bear.
+    aside: Mapping[str, str] = field(default_factory=dict)
     templates: Mapping[str, frozenset[str]] = field(default_factory=dict)
     bridges: Mapping[str, BridgeSeen] = field(default_factory=dict)
     # Digest of the programs that start containers on the node, as installed and as this version of Carve has them.

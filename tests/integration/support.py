@@ -93,7 +93,8 @@ class Fleet:
         assert result["changed"] == predicted["changed"]
         again = self.check(allow)
         assert not again.get("failed"), again["msg"]
-        assert [step for step in again["steps"] if not step["held"]] == []
+        left = [step for step in again["steps"] if not step["held"]]
+        assert left == [], left
         return result
 
     def destroy(self) -> None:

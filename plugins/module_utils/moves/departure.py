@@ -123,7 +123,7 @@ class _Journey:
     def _take_up(self, record: Record) -> bool:
         """Go on with a move that did not end: whether it turns out to be over."""
         answer = self._remote.ask_until_answered("arrived", self._name, self._about(record))
-        self._was_running = bool((files.read_json(f"{self._aside}/{_NOTE}") or {}).get("running"))
+        self._was_running = was_running(self._host, self._name)
         if answer["arrived"]:
             wanted = {**self._about(record), "template": record.template_version, "start": self._was_running}
             self._remote.ask_until_answered("adopt", self._name, wanted)
@@ -166,20 +166,38 @@ class _Journey:
     def _come_back(self, record: Record) -> None:
         """Be here again as before. Only after the destination has said that it has nothing of the container."""
         self._remote.ask_until_answered("withdraw", self._name, self._about(record))
-        final = self._host.paths.container(self._name)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(f"{self._aside}/{_NOTE}")
-        os.rename(self._aside, final)
-        files.sync([self._host.paths.containers, self._host.paths.departing])
+        box = put_back(self._host, self._name)
         self.at_home = True
         if self._was_running:
-            power.start(self._host, Box(record, final))
+            power.start(self._host, box)
 
     def _give_up(self) -> None:
-        gone = f"{self._host.paths.staging}/{self._name}.gone"
-        files.remove_tree(gone)
-        os.rename(self._aside, gone)
-        files.sync([self._host.paths.departing])
-        lxc.forget(self._host, self._name)
-        files.remove_tree(gone)
-        self.at_home = False
+        discard(self._host, self._name)
+
+
+def put_back(host: Host, name: str) -> Box:
+    """Make a container that was set aside one of this node's again, not started."""
+    aside, final = f"{host.paths.departing}/{name}", host.paths.container(name)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(f"{aside}/{_NOTE}")
+    os.rename(aside, final)
+    files.sync([host.paths.containers, host.paths.departing])
+    record = load(final)
+    if record is None:
+        raise OSError(f"{final} has no record that can be read")
+    return Box(record, final)
+
+
+def discard(host: Host, name: str) -> None:
+    """Remove the copy of a container that runs elsewhere now."""
+    gone = f"{host.paths.staging}/{name}.gone"
+    files.remove_tree(gone)
+    os.rename(f"{host.paths.departing}/{name}", gone)
+    files.sync([host.paths.departing])
+    lxc.forget(host, name)
+    files.remove_tree(gone)
+
+
+def was_running(host: Host, name: str) -> bool:
+    """Whether a container that is set aside ran before."""
+    return bool((files.read_json(f"{host.paths.departing}/{name}/{_NOTE}") or {}).get("running"))
