@@ -6,13 +6,16 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from ansible_collections.carve.vps.plugins.module_utils import files
+from ansible_collections.carve.vps.plugins.module_utils.engines import lxc
 from ansible_collections.carve.vps.plugins.module_utils.paths import Paths
 from ansible_collections.carve.vps.tests.integration.support import (
     Fleet,
@@ -22,6 +25,7 @@ from ansible_collections.carve.vps.tests.integration.support import (
     limits,
     pid,
     start_time,
+    wait_for,
 )
 
 NAME = "t-drift"
@@ -110,7 +114,9 @@ def test_a_stopped_container_is_named_and_started(drifting: Fleet) -> None:
 
 
 def test_a_killed_container_is_named_and_started(drifting: Fleet) -> None:
-    subprocess.run(["kill", "-KILL", str(pid(NAME))], check=True)
+    init = pid(NAME)
+    os.kill(init, signal.SIGKILL)
+    wait_for("it to be gone", lambda: not lxc.is_alive(init))
     drifting.apply()
     assert limits(NAME)["ram"] == str(192 << 20)
 
