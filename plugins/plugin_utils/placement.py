@@ -32,6 +32,8 @@ _UNLIMITED = float("inf")
 _LISTED = 6
 # Among so few nodes it is worth knowing whether only one had room.
 _FEW = 16
+# Who reads why so many things fit nowhere needs no more examples.
+_EXPLAINED = 50
 
 
 class Node(NamedTuple):
@@ -160,6 +162,8 @@ class _Fleet:
         self._open: dict[Match, list[str]] = {}
         self._heaps: dict[Match, list[_Key]] = {}
         self._rests: dict[Match, list[_Rest]] = {}
+        self._most: dict[Match, list[list[tuple[float, str]]]] = {}
+        self._explained = 0
         # Shares can be compared only where every node says what it has.
         self._by_share = all(node.ram is not None or node.cpus is not None for node in nodes.values())
 
@@ -197,10 +201,27 @@ class _Fleet:
 
     def place(self, group: list[Request]) -> None:
         """Give nodes to containers that ask for the same."""
-        left = self._pack(group) if group[0].strategy == PACK else self._spread(group)
+        left = group
+        if self._may_fit(group[0]):
+            left = self._pack(group) if group[0].strategy == PACK else self._spread(group)
         if left:
-            why = self._nowhere(left[0])
+            self._explained += 1
+            why = self._nowhere(left[0]) if self._explained <= _EXPLAINED else "fits on no node, as others do not"
             self.found.errors.update((request.name, why) for request in left)
+
+    def _may_fit(self, request: Request) -> bool:
+        """Whether the most that any node has left is enough, so that a full fleet is not searched again and again."""
+        if request.match not in self._most:
+            for index in (0, 1):
+                heap = [(-self._left(name)[index], name) for name in self._candidates(request.match)]
+                heapq.heapify(heap)
+                self._most.setdefault(request.match, []).append(heap)
+        for index, heap in enumerate(self._most[request.match]):
+            while heap and heap[0][0] != -self._left(heap[0][1])[index]:
+                heapq.heapreplace(heap, (-self._left(heap[0][1])[index], heap[0][1]))
+            if not heap or -heap[0][0] < (request.ram, request.cpus)[index]:
+                return False
+        return True
 
     def _candidates(self, match: Match) -> list[str]:
         if match not in self._open:
@@ -272,12 +293,15 @@ class _Fleet:
         share = max(load.ram / node.ram if node.ram else 0.0, load.cpus / node.cpus if node.cpus else 0.0)
         return (share, load.count, name) if self._by_share else (load.count, share, name)
 
-    def _rest(self, name: str) -> _Rest:
-        """What a node has left, the least first; among nodes without limit, the one with most containers."""
+    def _left(self, name: str) -> tuple[float, float]:
+        """What a node has left to promise."""
         load, node = self._loads[name], self.nodes[name]
         ram = _UNLIMITED if node.ram is None else node.ram - load.ram
-        cpus = _UNLIMITED if node.cpus is None else node.cpus - load.cpus
-        return ram, cpus, -load.count, name
+        return ram, _UNLIMITED if node.cpus is None else node.cpus - load.cpus
+
+    def _rest(self, name: str) -> _Rest:
+        """Sort key, the least left first; among nodes without limit, the one with most containers."""
+        return (*self._left(name), -self._loads[name].count, name)
 
     def _fits(self, request: Request, name: str) -> bool:
         load, node = self._loads[name], self.nodes[name]

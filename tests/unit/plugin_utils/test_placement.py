@@ -28,7 +28,7 @@ fleets = st.lists(
 ).map(lambda nodes: [node._replace(name=f"node{index}") for index, node in enumerate(nodes)])  # fmt: skip
 kinds = st.tuples(
     st.integers(0, 5), st.integers(0, 300), st.none() | st.sampled_from(["node0", "node1"]),
-    st.sampled_from([(), A, B]), st.sampled_from([SPREAD, PACK]), st.none() | st.sampled_from(["x", "y"]), st.booleans(),
+    st.sampled_from([(), A, B]), st.sampled_from([SPREAD, PACK]), st.sampled_from([None, "x", "y"]), st.booleans(),
 )  # fmt: skip
 
 
@@ -37,8 +37,8 @@ def worlds(draw: st.DrawFn) -> tuple[list[Node], list[Request], dict[str, str]]:
     nodes = draw(fleets)
     names = [node.name for node in nodes]
     requests = []
-    for index, (ram, cpus, pinned, match, strategy, apart, absent) in enumerate(draw(st.lists(kinds, max_size=5))):
-        pinned = pinned if pinned in names else None
+    for index, (ram, cpus, pin, match, strategy, apart, absent) in enumerate(draw(st.lists(kinds, max_size=5))):
+        pinned = pin if pin in names else None
         requests += [
             Request(f"c{index}-{number}", f"c{index}", ram, cpus, pinned, match, strategy, apart, absent)
             for number in range(draw(st.integers(1, 6)))
@@ -179,8 +179,9 @@ def test_reasons() -> None:
         Node("n4", {"zone": "c"}, 8 * GB, cordon=True),
     ]  # fmt: skip
     requests = [
-        *web(2), Request("here", "here", match=A), Request("big", "big", 8 * GB), Request("lb", "lb", match=B, apart="x"),
-        Request("lb2", "lb2", match=B, apart="x", strategy=PACK), Request("old", "old"), Request("pin", "pin", pinned="n1"),
+        *web(2), Request("here", "here", match=A), Request("big", "big", 8 * GB),
+        Request("lb", "lb", match=B, apart="x"), Request("lb2", "lb2", match=B, apart="x", strategy=PACK),
+        Request("old", "old"), Request("pin", "pin", pinned="n1"),
     ]  # fmt: skip
     found = placement.place(nodes, requests, {"old": "n4", "lb2": "n2"})
     assert found.reasons == {
@@ -218,7 +219,7 @@ def test_errors_stay_short_in_large_fleets() -> None:
 def test_what_is_there_against_the_rules_stays_and_is_noted() -> None:
     nodes = [Node("n1", {"zone": "a"}, 2 * GB), Node("n2", {"zone": "b"})]
     requests = [*web(3), Request("lost", "lost", match=B), *(Request(n, n, apart="x") for n in ("y", "z"))]
-    found = placement.place(nodes, requests, {name: "n1" for name in ("web-1", "web-2", "web-3", "lost", "y", "z")})
+    found = placement.place(nodes, requests, dict.fromkeys(("web-1", "web-2", "web-3", "lost", "y", "z"), "n1"))
     assert set(found.nodes.values()) == {"n1"}
     assert found.notes == [
         "y and z are both on n1 in spite of apart: x; carve.vps.migrate moves one of them",
