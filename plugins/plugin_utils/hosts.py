@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..module_utils import model
-from .expand import Container
+from .expand import Container, texts
 from .lines import Vaulted
 from .manifest import Fleet
 
@@ -46,7 +46,7 @@ def populate(inventory: Any, fleet: Fleet) -> None:
         labels = body.get("labels") or {}
         variables = _revealed({key: value for key, value in body.items() if key.startswith("ansible_")}, [])
         desired = {**shared, "containers": containers, "secrets": own}
-        _add(inventory, name, {**variables, "carve_desired": desired, "carve_labels": _texts(labels)})
+        _add(inventory, name, {**variables, "carve_desired": desired, "carve_labels": texts(labels)})
         inventory.add_group(_group("on", name))
         for group in ("carve_nodes", *_label_groups(labels)):
             inventory.add_child(inventory.add_group(group), name)
@@ -64,7 +64,7 @@ def _reach(container: Container, node: str) -> dict[str, Any]:
         "ansible_connection": "carve.vps.attach",
         "carve_node": node,
         "carve_container": container.name,
-        "carve_labels": _texts(container.labels),
+        "carve_labels": texts(container.labels),
     }
 
 
@@ -102,12 +102,8 @@ def _groups(container: Container) -> Iterator[str]:
 
 
 def _label_groups(labels: Mapping[str, Any]) -> Iterator[str]:
-    for key, value in _texts(labels).items():
+    for key, value in texts(labels).items():
         yield _group("label", key, value)
-
-
-def _texts(labels: Mapping[str, Any]) -> dict[str, str]:
-    return {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in labels.items()}
 
 
 def _group(*parts: str) -> str:

@@ -164,6 +164,7 @@ class _Fleet:
         self._rests: dict[Match, list[_Rest]] = {}
         self._most: dict[Match, list[list[tuple[float, str]]]] = {}
         self._explained = 0
+        self._pinned: Counter[str] = Counter()
         # Shares can be compared only where every node says what it has.
         self._by_share = all(node.ram is not None or node.cpus is not None for node in nodes.values())
 
@@ -184,12 +185,13 @@ class _Fleet:
             text = f"{other} and {request.name} are both on {node} in spite of apart: {request.apart}"
             self.found.notes.append(f"{text}; carve.vps.migrate moves one of them")
         self._put(request, node)
+        self._pinned[node] += request.ram if request.pinned is not None else 0
 
     def note_promises(self) -> None:
-        """Say where what is there already is more than a node may promise."""
+        """Say where what runs already is more than a node may promise. What is pinned is the manifest's own doing."""
         for name, node in self.nodes.items():
             load = self._loads[name]
-            if node.ram is not None and load.ram > node.ram:
+            if node.ram is not None and load.ram > node.ram >= self._pinned[name]:
                 promised = f"{units.show_size(load.ram)} of ram, {units.show_size(load.ram - node.ram)} too much"
                 self.found.notes.append(f"{name} has promised {promised}; nothing new is placed there")
 
