@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from . import units
 
 # How far carrying out a change reaches, mildest first.
-REACHES = ("live", "create", "restart", "rebuild", "destroy")
+REACHES = ("live", "create", "restart", "rebuild", "move", "destroy")
 # What an operator can allow; the milder ones need no leave.
 ALLOWABLE = ("restart", "rebuild", "destroy")
 

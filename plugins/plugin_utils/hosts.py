@@ -23,13 +23,26 @@ class TwoFleets(Exception):
     """A host is in two manifests that are read together."""
 
 
-def populate(inventory: Any, fleet: Fleet) -> None:
-    """Add a fleet's hosts and groups to an ``InventoryData``."""
+def populate(inventory: Any, fleet: Fleet, hint: Mapping[str, str] | None = None) -> None:
+    """Add a fleet's hosts and groups to an ``InventoryData``.
+
+    ``hint`` is for ``carve.vps.settle``: the file of the whereabouts that the fleet was arranged by, and their digest.
+    """
     _refuse_second(inventory, fleet)
     for group in ("carve_nodes", "carve_containers"):
         inventory.add_group(group)
     inventory.set_variable("carve_nodes", "ansible_python_interpreter", _NODE_PYTHON)
     inventory.set_variable("carve_nodes", "ansible_pipelining", True)
+    # One node knows all there is to know, unless it has given addresses that the inventory cannot foresee.
+    look = len(fleet.nodes) > 1 or bool(fleet.addresses)
+    inventory.set_variable("carve_nodes", "carve_look", look)
+    if look:
+        # Plays choose their hosts before there are any variables of hosts, but not before there are groups.
+        inventory.add_group("carve_looked_at")
+    if hint:
+        inventory.set_variable("carve_nodes", "carve_hint", dict(hint))
+    if fleet.unplaced:
+        inventory.set_variable("carve_nodes", "carve_unplaced", dict(fleet.unplaced))
     shared = {
         "fleet": fleet.name,
         "allow": list(fleet.policy.get("allow") or ()),
@@ -46,9 +59,11 @@ def populate(inventory: Any, fleet: Fleet) -> None:
         labels = body.get("labels") or {}
         variables = _revealed({key: value for key, value in body.items() if key.startswith("ansible_")}, [])
         desired = {**shared, "containers": containers, "secrets": own}
-        _add(inventory, name, {**variables, "carve_desired": desired, "carve_labels": texts(labels)})
+        placed = _placed(fleet, by_node[name])
+        more = {"carve_placed": placed} if placed else {}
+        _add(inventory, name, {**variables, "carve_desired": desired, "carve_labels": texts(labels), **more})
         inventory.add_group(_group("on", name))
-        for group in ("carve_nodes", *_label_groups(labels)):
+        for group in ("carve_nodes", *(["carve_looked_at"] if look else ()), *_label_groups(labels)):
             inventory.add_child(inventory.add_group(group), name)
         for container in by_node[name]:
             # A container that should be absent is no host; the node still hears of it.
@@ -56,6 +71,19 @@ def populate(inventory: Any, fleet: Fleet) -> None:
                 _add(inventory, container.name, _reach(container, name))
                 for group in _groups(container):
                     inventory.add_child(inventory.add_group(group), container.name)
+
+
+def _placed(fleet: Fleet, containers: list[Container]) -> dict[str, dict[str, Any]]:
+    """Of a node's containers, what the manifest does not say itself: why they are here, and addresses from pools."""
+    result: dict[str, dict[str, Any]] = {}
+    for container in containers:
+        name = container.name
+        own: dict[str, Any] = {"why": fleet.reasons[name]} if name in fleet.reasons else {}
+        if name in fleet.addresses:
+            own["ip"] = fleet.addresses[name]
+        if own:
+            result[name] = own
+    return result
 
 
 def _reach(container: Container, node: str) -> dict[str, Any]:

@@ -95,8 +95,9 @@ def _apart(containers: list[Container], asked: Mapping[str, Request], nodes: Col
     for group, members in arrange.by_apart(hashable).items():
         path = ("placement", "apart")
         if nodes and len(members) > len(nodes):
-            many = f"{len(members)} containers are of group {group!r}, and {len(nodes)} node{'s' * (len(nodes) > 1)} cannot "
-            text = f"{many}keep them apart; declare more nodes, or write another group for some"
+            few = f"{len(nodes)} node{'s' * (len(nodes) > 1)}"
+            text = f"{len(members)} containers are of group {group!r}, and {few} cannot keep them apart"
+            text += "; declare more nodes, or write another group for some"
             report(by_name[members[0].name].source(path), text)
             continue
         on: dict[str, str] = {}

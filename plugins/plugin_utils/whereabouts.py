@@ -15,6 +15,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from . import cache
@@ -38,10 +39,18 @@ class Whereabouts:
 NOWHERE = Whereabouts()
 
 
-def load(manifest: str) -> Whereabouts:
-    """What is remembered of a manifest's containers; nothing, when there is nothing that can be read."""
+def place(manifest: str) -> Path | None:
+    """The file in which a manifest's whereabouts are remembered; ``None`` for a user who has no home."""
     try:
-        found = json.loads(cache.entry(_DIRECTORY, manifest).read_bytes())
+        return cache.entry(_DIRECTORY, manifest)
+    except RuntimeError:
+        return None
+
+
+def load(path: Path) -> Whereabouts:
+    """What is remembered; nothing, when there is nothing that can be read."""
+    try:
+        found = json.loads(path.read_bytes())
         if found["format"] != _FORMAT:
             return NOWHERE
         return Whereabouts(
@@ -51,14 +60,14 @@ def load(manifest: str) -> Whereabouts:
                 for name, own in found["addresses"].items()
             },
         )
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return NOWHERE
 
 
-def save(manifest: str, seen: Whereabouts) -> None:
+def save(path: Path, seen: Whereabouts) -> None:
     """Remember this in place of what was remembered before."""
-    with contextlib.suppress(OSError, RuntimeError):
-        cache.write(cache.entry(_DIRECTORY, manifest), _text(seen).encode())
+    with contextlib.suppress(OSError):
+        cache.write(path, _text(seen).encode())
 
 
 def _text(seen: Whereabouts) -> str:

@@ -71,6 +71,7 @@ def test_groups() -> None:
         "all": [],
         "ungrouped": [],
         "carve_nodes": ["node1", "node2"],
+        "carve_looked_at": ["node1", "node2"],
         "carve_containers": ["web-1", "web-2", "db"],
         "label_zone_a_1": ["node1"],
         "label_ssd_true": ["node1"],

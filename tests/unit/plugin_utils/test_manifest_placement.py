@@ -135,11 +135,11 @@ def test_nodes_hear_nothing_of_pools() -> None:
 
 
 def test_there_may_be_more_containers_than_ranges_of_ids() -> None:
+    many = "each is used once on a node, and again on others; who moves may get another"
     nodes = "nodes: {n1: , n2: , n3: }\ndefaults: {template: debian-13}\n"
     fleet = read(f"containers:\n  a: {{count: {slots.COUNT}}}\n  b: {{count: 80}}\n", top=TOP + nodes)
     assert fleet.warnings == [
-        f"fleet.yml:12: containers: are {slots.COUNT + 80}, and there are {slots.COUNT} ranges of user ids: "
-        "each is used once on a node, and again on others; who moves may get another"
+        f"fleet.yml:11: containers: are {slots.COUNT + 80}, and there are {slots.COUNT} ranges of user ids: {many}"
     ]
     seen: dict[str | None, set[int]] = {}
     for container in fleet.containers:
