@@ -123,10 +123,10 @@ def test_a_container_knows_its_node_and_nothing_of_the_way_there() -> None:
 
 
 def test_nodes_use_the_python_that_their_packages_are_for() -> None:
-    assert load(FLEET).groups["carve_nodes"].vars == {
-        "ansible_python_interpreter": "/usr/bin/python3",
-        "ansible_pipelining": True,
-    }
+    found = load(FLEET).groups["carve_nodes"].vars
+    assert found["ansible_python_interpreter"] == "/usr/bin/python3"
+    assert found["ansible_pipelining"] is True
+    assert set(found) == {"ansible_python_interpreter", "ansible_pipelining", "carve_look", "carve_hint"}
 
 
 def test_defaults_of_the_policy() -> None:

@@ -97,7 +97,9 @@ def test_undeclared_ones_are_prunes_business() -> None:
 def test_what_may_be_on_a_silent_node_is_not_made() -> None:
     shares = {"n1": share("a", "b", "c", placed="a c"), "n2": share(), "n3": share(), "n4": share("d", placed="d")}
     one = look(shares, {"n1": has(c=""), "n2": {}})
-    settled = settlement.settle(replace(one, silent={"n3": "did not answer", "n4": "was not asked"}))
+    one = replace(one, silent={"n3": "did not answer", "n4": "was not asked"})
+    known = settlement.settle(one).known
+    settled = settlement.settle(replace(one, before=known, made_from=known.digest()))
     assert settled.hold == {
         "n1": {
             "a": "may be on n3, which did not answer, or n4, which was not asked; "
