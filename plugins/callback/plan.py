@@ -48,6 +48,7 @@ from ansible.plugins.callback import CallbackBase
 from ansible.utils.color import ANSIBLE_COLOR
 from ansible_collections.carve.vps.plugins.plugin_utils import outcome, render, tasktext
 from ansible_collections.carve.vps.plugins.plugin_utils.heartbeat import Heartbeat
+from ansible_collections.carve.vps.plugins.plugin_utils.placement import STAYS
 
 if TYPE_CHECKING:
     from ansible.executor.stats import AggregateStats
@@ -57,6 +58,8 @@ if TYPE_CHECKING:
 
 # Tasks that wait for a person; a sign of life would only disturb.
 _ASKING = ("pause", "ansible.builtin.pause")
+# Tasks between the two looks at a fleet.
+_LOOKING = ("carve.vps.settle", "include_tasks", "ansible.builtin.include_tasks", "meta", "ansible.builtin.meta")
 # Plays of ours that are left out by their hosts pattern.
 _NOBODY = "all:!all"
 _NOTHING_LEFT = "Nothing of the fleet is left to destroy."
@@ -151,7 +154,9 @@ class CallbackModule(CallbackBase):
             self._print([self._style.paint(f"error: {message}", "31")])
 
     def v2_playbook_on_task_start(self, task: Task, is_conditional: bool) -> None:
-        self._flush()
+        # What a look has found may change with the second one.
+        if task.action not in _LOOKING and not _is_second_look(task):
+            self._flush()
         self._begin(task)
 
     def v2_playbook_on_handler_task_start(self, task: Task) -> None:
@@ -237,6 +242,9 @@ class CallbackModule(CallbackBase):
                 self._print([self._get_diff(one["diff"]).rstrip("\n")])
 
     def _fail(self, result: CallbackTaskResult, how: str = "failed") -> None:
+        told = self._results.get(result.host.get_name(), {}).get("errors")
+        if told and tasktext.message(result.result) == "\n".join(map(str, told)):
+            return  # A node whose plan has errors is stopped by a task of its own; the plan tells them.
         lines = tasktext.failed(self._label(result), result, self._style, how)
         self._failures.append({"node": result.host.get_name(), "message": tasktext.message(result.result)})
         self._print(lines)
@@ -272,7 +280,13 @@ class CallbackModule(CallbackBase):
         found = dict(result.result)
         found["msg"] = "\n".join([tasktext.message(found), *tasktext.details(found)])
         found["failed"], found["unreachable"] = failed, unreachable
+        reasons = _reasons(result.host)
+        if reasons:
+            found["reasons"] = reasons
         name = self.host_label(result)
+        if _is_second_look(result.task):
+            self._unshown.pop(name, None)
+            self._results.pop(name, None)
         if name in self._unshown:
             found = outcome.merge(self._unshown[name], found)
         self._unshown[name] = found
@@ -333,6 +347,17 @@ class CallbackModule(CallbackBase):
         timings = self._results[slowest]["timings"]
         parts = [f"{what} {seconds:.2f}" for what, seconds in timings.items() if seconds >= 0.005]
         return f"{total} ({of}: {', '.join(parts)})" if parts else total
+
+
+def _is_second_look(task: Task) -> bool:
+    """Whether what a task finds takes the place of what the same node said before (``playbooks/tasks/look.yml``)."""
+    return tasktext.is_ours(task) and task.get_vars().get("carve_round") == "again"
+
+
+def _reasons(host: Host) -> dict[str, str]:
+    """Why containers are placed on a node, as its inventory says."""
+    placed = host.vars.get("carve_placed") or {}
+    return {str(name): str(own["why"]) for name, own in placed.items() if own.get("why", STAYS) != STAYS}
 
 
 def _age() -> float:

@@ -81,7 +81,8 @@ options:
     - Network interfaces by their name inside the container.
     - C(on) - The network, by its name in C(networks).
     - C(ip) - IPv4 and IPv6 addresses, inside the network's subnets. In the manifest, a container with C(count) may write
-      a range such as C(203.0.113.10-12), one address each.
+      a range such as C(203.0.113.10-12), one address each, and C(auto) is one address of each of the network's subnets,
+      from its pool.
     - C(mac) - The MAC address; worked out from fleet, container and interface unless given.
     type: dict
   hostname:

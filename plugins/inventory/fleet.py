@@ -15,7 +15,9 @@ description:
   - Reads a manifest, C(fleet.yml), checks it as a whole, and gives its nodes and containers as hosts.
   - A node's variable C(carve_desired) is what M(carve.vps.node) makes of the node. A container is reached from its node
     by the connection plugin P(carve.vps.attach#connection), and needs no SSH server.
-  - The groups are C(carve_nodes), C(carve_containers), C(on_NODE), C(template_NAME), C(flavor_NAME), C(network_NAME)
+  - A container without C(node) is on the node that placement finds for it, by what was last seen of the fleet.
+  - The groups are C(carve_nodes), C(carve_looked_at) (the nodes of a fleet whose plans need a look at all of them),
+    C(carve_containers), C(on_NODE), C(template_NAME), C(flavor_NAME), C(network_NAME)
     and, of nodes and containers, C(label_KEY_VALUE). What cannot stand in a group's name becomes C(_).
   - C(host_vars) and C(group_vars) beside the manifest work as with every inventory.
 notes:
@@ -50,10 +52,11 @@ import os
 from pathlib import Path
 from typing import Any
 
+from ansible import constants
 from ansible.errors import AnsibleParserError
 from ansible.parsing.vault import is_encrypted_file
 from ansible.plugins.inventory import BaseInventoryPlugin
-from ansible_collections.carve.vps.plugins.plugin_utils import hosts, manifest, structure
+from ansible_collections.carve.vps.plugins.plugin_utils import hosts, manifest, structure, whereabouts
 
 
 class FleetError(AnsibleParserError):
@@ -80,8 +83,10 @@ class InventoryModule(BaseInventoryPlugin):
             encrypted = is_encrypted_file(stream)
         text = loader.get_text_file_contents(path)
         try:
-            fleet = manifest.read(text, _shown(path), None if encrypted else path)
-            hosts.populate(inventory, fleet)
+            hint = _hint(path, encrypted)
+            known = whereabouts.load(hint)
+            fleet = manifest.read(text, _shown(path), None if encrypted else path, known)
+            hosts.populate(inventory, fleet, {"file": str(hint), "digest": known.digest()})
         except manifest.ManifestError as error:
             if "CARVE_RESULT_FILE" in os.environ:
                 # The command `carve` reads nothing but manifests: Ansible's talk of other formats would only bury this.
@@ -91,6 +96,12 @@ class InventoryModule(BaseInventoryPlugin):
             raise FleetError(str(error)) from None
         for warning in fleet.warnings:
             self.display.warning(warning)
+
+
+def _hint(path: str, secret: bool) -> Path:
+    """Where whereabouts are remembered; only as long as Ansible runs, for those who leave no traces."""
+    place = None if secret else whereabouts.place(str(Path(path).absolute()))
+    return place or Path(constants.DEFAULT_LOCAL_TMP) / "carve-whereabouts" / Path(path).name
 
 
 def _shown(path: str) -> str:

@@ -37,6 +37,10 @@ class Desired:
     allow: frozenset[str] = frozenset()
     # Whether containers of this fleet that are not declared are to go.
     prune: bool = True
+    # Containers that the fleet has on another node than declared: where they are, or where they should be.
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
+    # Containers that are neither to be created nor to be destroyed, and why.
+    hold: Mapping[str, str] = field(default_factory=dict)
 
 
 def build(params: Mapping[str, Any]) -> tuple[Desired, list[Problem]]:
@@ -62,7 +66,16 @@ def build(params: Mapping[str, Any]) -> tuple[Desired, list[Problem]]:
     for word in allow:
         if word not in model.ALLOWABLE:
             problems.append(Problem(("allow",), f"{word!r} is unknown; write any of {', '.join(model.ALLOWABLE)}"))
-    desired = Desired(fleet, containers, templates, networks, frozenset(allow), bool(params.get("prune", True)))
+    desired = Desired(
+        fleet,
+        containers,
+        templates,
+        networks,
+        frozenset(allow),
+        bool(params.get("prune", True)),
+        {str(name): str(node) for name, node in (params.get("elsewhere") or {}).items()},
+        {str(name): str(why) for name, why in (params.get("hold") or {}).items()},
+    )
     return desired, problems
 
 

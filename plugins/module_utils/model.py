@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from . import units
 
 # How far carrying out a change reaches, mildest first.
-REACHES = ("live", "create", "restart", "rebuild", "destroy")
+REACHES = ("live", "create", "restart", "rebuild", "move", "destroy")
 # What an operator can allow; the milder ones need no leave.
 ALLOWABLE = ("restart", "rebuild", "destroy")
 
@@ -130,6 +130,7 @@ _LIST = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "stri
 KINDS: dict[str, Kind] = {
     "size": Kind(_size, units.show_size, {"type": "str"}, {"type": ["string", "integer"]}),
     "cpus": Kind(lambda v, f: units.parse_cpus(v), units.show_cpus, {"type": "float"}, {"type": ["number", "string"]}),
+    "factor": Kind(lambda v, f: units.parse_factor(v), units.show_cpus, {"type": "float"}, {"type": "number"}),
     "cpu_set": Kind(lambda v, f: units.parse_cpu_set(v), str, {"type": "str"}, {"type": ["string", "integer"]}),
     "int": Kind(lambda v, f: units.parse_int(v, f.minimum, f.maximum), str, {"type": "int"}, {"type": "integer"}),
     "bool": Kind(lambda v, f: units.parse_bool(v), _show_bool, {"type": "bool"}, {"type": "boolean"}),
@@ -353,7 +354,8 @@ INTERFACE: tuple[Field, ...] = (
         "network",
         "live",
         "IPv4 and IPv6 addresses, inside the network's subnets. In the "
-        "manifest, a container with C(count) may write a range such as C(203.0.113.10-12), one address each.",
+        "manifest, a container with C(count) may write a range such as C(203.0.113.10-12), one address each, and "
+        "C(auto) is one address of each of the network's subnets, from its pool.",
         owned=True,
         example=["10.20.0.5", "fd00:20::5"],
     ),

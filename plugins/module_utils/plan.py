@@ -39,13 +39,15 @@ def make(desired: Desired, node: NodeSeen) -> Plan:
     if not node.lacks:
         ids = _Ids(desired, node, notes, errors)
         for name, wanted in desired.containers.items():
-            steps += _container_steps(name, wanted, desired, node, ids, notes, errors)
-        if desired.prune:
-            steps += [
-                _destroy(name, seen, desired, "no longer declared")
-                for name, seen in node.containers.items()
-                if seen.fleet == desired.fleet and name not in desired.containers
-            ]
+            if name not in desired.elsewhere or name in node.containers:
+                made = _container_steps(name, wanted, desired, node, ids, notes, errors)
+                steps += [_doubtful(step, desired) for step in made]
+        for name, seen in node.containers.items():
+            if seen.fleet == desired.fleet and name not in desired.containers:
+                if name in desired.elsewhere:
+                    steps.append(_move(name, desired.elsewhere[name]))
+                elif desired.prune:
+                    steps.append(_doubtful(_destroy(name, seen, desired, "no longer declared"), desired))
     errors += conflicts(desired, node, steps)
     steps += network_steps(desired, node, steps, notes)
     steps += builds_for(desired, node, steps)
@@ -169,6 +171,17 @@ def _destroy(name: str, seen: ContainerSeen, desired: Desired, reason: str) -> S
     if seen.recorded.get("protect"):
         return step.hold("is protected; apply protect: false first")
     return step.hold(_leave("destroy", desired))
+
+
+def _move(name: str, node: str) -> Step:
+    """A container that belongs on another node: reported here, and moved by a playbook that works on both."""
+    step = Step("container", name, "move", "replace", "move", f"is declared on {node}")
+    return step.hold("carve.vps.migrate moves it")
+
+
+def _doubtful(step: Step, desired: Desired) -> Step:
+    """Holds what makes or destroys a container of which the fleet does not know where it is, or has two."""
+    return step.hold(desired.hold.get(step.name)) if step.action in ("create", "start", "destroy") else step
 
 
 def _leave(reach: str, desired: Desired) -> str | None:

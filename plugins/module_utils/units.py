@@ -64,6 +64,19 @@ def show_cpus(value: float) -> str:
     return f"{value:g}"
 
 
+def parse_factor(value: Any) -> float:
+    """How many times something may be promised."""
+    try:
+        if isinstance(value, bool):
+            raise ValueError
+        number = round(float(value), 2)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"{value!r} is not a number; write one such as 1.5") from None
+    if not 1 <= number <= 1000:
+        raise ValueError(f"{value!r} is out of range; write a number from 1 to 1000")
+    return number
+
+
 def parse_cpu_set(value: Any) -> str:
     """A list of processor numbers in the form that cpuset.cpus prints: sorted, neighbours joined (cpuset(7))."""
     numbers: set[int] = set()

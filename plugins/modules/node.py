@@ -48,6 +48,20 @@ options:
     description: Whether containers and bridges that this fleet no longer declares are to go, as O(allow) permits.
     type: bool
     default: true
+  elsewhere:
+    description:
+      - Containers that the fleet has on another node than declared, by name.
+      - One that is declared here is not created; the value is the node that has it.
+      - One that is here is not destroyed; the value is the node on which it is declared. It is reported as a step
+        V(move), which is held back, for the playbook C(carve.vps.migrate) moves it.
+    type: dict
+    default: {}
+  hold:
+    description:
+      - Containers that are neither created nor destroyed, by name, and why.
+      - They may be on a node that did not answer, or are on two nodes.
+    type: dict
+    default: {}
   secrets:
     description: Values inside the other options that no output may show.
     type: list
@@ -113,7 +127,8 @@ steps:
       sample: web-1
     action:
       description:
-        - One of V(create), V(start), V(stop), V(restart), V(rebuild), V(destroy), V(change), V(build) or V(collect).
+        - One of V(create), V(start), V(stop), V(restart), V(rebuild), V(destroy), V(move), V(change), V(build) or
+          V(collect).
       type: str
       sample: change
     facet:
@@ -121,7 +136,7 @@ steps:
       type: str
       sample: memory
     reach:
-      description: How far the step reaches, one of V(live), V(create), V(restart), V(rebuild) or V(destroy).
+      description: How far the step reaches, one of V(live), V(create), V(restart), V(rebuild), V(move) or V(destroy).
       type: str
       sample: live
     reason:
@@ -161,10 +176,12 @@ errors:
   type: list
   elements: str
 containers:
-  description: The fleet's containers on the node after the run, with their state.
+  description:
+    - The fleet's containers on the node after the run, with their state, the template version that they were made from,
+      and their addresses by interface.
   returned: always
   type: dict
-  sample: {"web-1": {"state": "running"}}
+  sample: {"web-1": {"state": "running", "template": "debian-13@1f2e3d", "ip": {"eth0": ["203.0.113.10"]}}}
 timings:
   description: Seconds that each part of the run took.
   returned: always
@@ -187,6 +204,8 @@ def main() -> None:
             "networks": {"type": "dict", "default": {}},
             "allow": {"type": "list", "elements": "str", "choices": list(ALLOWABLE), "default": []},
             "prune": {"type": "bool", "default": True},
+            "elsewhere": {"type": "dict", "default": {}},
+            "hold": {"type": "dict", "default": {}},
             "secrets": {"type": "list", "elements": "str", "default": [], "no_log": True},
             "expect": {"type": "str"},
             "lock_timeout": {"type": "int", "default": 60},

@@ -42,6 +42,9 @@ _TYPES = {
     "hosts": "map",
     "build": "map, see below",
     "interfaces": "map, see below",
+    "placement": "map, see below",
+    "labels": "map",
+    "factor": "number, 1 or more",
 }
 
 
@@ -102,10 +105,15 @@ def manifest() -> str:
         ),
         "What a node's `capacity` holds:",
         _rows(schema.CAPACITY, reach=False),
+        "What a node's `overcommit` holds:",
+        _rows(schema.OVERCOMMIT, reach=False),
         "## containers, and defaults",
         _CONTAINERS,
         _rows((*schema.PLACEMENT, schema.COUNT, *model.CONTAINER)),
         "`labels`, a map of names and values, makes groups of the inventory: `label_KEY_VALUE`.",
+        "### Placement of a container",
+        _PLACEMENT,
+        _rows(schema.CHOICE, reach=False),
         "### Interfaces of a container",
         "`network` is a map of interfaces by their name in the container.",
         _rows(model.INTERFACE),
@@ -114,7 +122,7 @@ def manifest() -> str:
         + ", ".join(f"`{field.name}`" for field in model.CONTAINER if field.resource)
         + ".",
         "## networks",
-        _rows(model.NETWORK),
+        _rows((*model.NETWORK, schema.POOL)),
         "## templates",
         "A template has exactly one of `build`, `archive` and `from`.",
         _rows(model.TEMPLATE, reach=False),
@@ -128,7 +136,7 @@ def manifest() -> str:
 _INTRODUCTION = """\
 A fleet is one YAML file. It is also the inventory: `ansible-playbook -i fleet.yml carve.vps.plan`. An unknown key is an
 error, and every error is reported with its line. Values may be Jinja expressions or vaulted, but for what has to be
-known before a task runs: names, `flavor`, `node`, `count` and `id`.
+known before a task runs: names, `flavor`, `node`, `placement`, `pool`, `count` and `id`.
 
 With `# yaml-language-server: $schema=PATH` as its first line, where PATH is that of
 [fleet.schema.json](fleet.schema.json), editors complete the file and check it while it is written."""
@@ -136,6 +144,10 @@ With `# yaml-language-server: $schema=PATH` as its first line, where PATH is tha
 _CONTAINERS = """\
 Each container is named by its key. `defaults` takes the same options, but for `count` and `id`. What is left empty
 (`ram:` with nothing after it) is not declared, whatever defaults and flavor say."""
+
+_PLACEMENT = """\
+`placement` is a map. With `node` beside it, or with one node only, it finds nothing, but `apart` still holds. What it
+means is told in [fleet.md](fleet.md#placement)."""
 
 _READING = """\
 ## How values are written

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""From a manifest's containers to the single ones: counted out, merged with flavor and defaults, placed on a node.
+"""From a manifest's containers to the single ones: counted out, merged with flavor and defaults.
 
 What the container itself says goes before its flavor, the flavor before ``defaults``, and these before the model's
 defaults. Maps (``network`` and each of its interfaces, ``labels``, ``hosts``) are merged key by key; all else, lists
@@ -21,6 +21,7 @@ from . import ranges, schema
 from .lines import Path
 
 Report = Callable[[Path, str], None]
+AUTO = "auto"
 _OPTIONS = frozenset(row.name for row in model.CONTAINER)
 _RESOURCES = frozenset(row.name for row in model.CONTAINER if row.resource)
 
@@ -32,10 +33,14 @@ class Container:
     name: str
     # The key in ``containers`` that it comes from.
     entry: str
+    # ``None`` until placement has found one.
     node: str | None
     flavor: str | None
     labels: Mapping[str, Any]
     options: Mapping[str, Any]
+    placement: Mapping[str, Any]
+    # Interfaces that get addresses from a pool; what is fixed beside them is in the options.
+    auto: tuple[str, ...]
     # What its options come from, the first that has one counts: (where in the manifest, what is written there).
     layers: tuple[tuple[Path, Mapping[str, Any]], ...] = field(repr=False)
 
@@ -88,11 +93,11 @@ def _counted(entry: str, own: Mapping[str, Any], manifest: Any, report: Report) 
         _check_empty(merged, layer, where, report)
         merged = _merge(merged, layer)
     merged = _without_empty(merged)
-    labels = merged.get("labels")
-    template = Container(
-        entry, entry, _node(merged, manifest, here, report), flavor, labels if isinstance(labels, Mapping) else {},
-        {key: value for key, value in merged.items() if key in _OPTIONS}, layers,
-    )  # fmt: skip
+    options: Mapping[str, Any] = {key: value for key, value in merged.items() if key in _OPTIONS}
+    node = _node(merged, manifest, here, report)
+    labels, placement = _map(merged.get("labels")), _map(merged.get("placement"))
+    template = Container(entry, entry, node, flavor, labels, options, placement, (), layers)
+    template = _without_auto(template, report)
     count = _count(own, here, report)
     if count is None:
         yield dataclasses.replace(template, options=_alone(template, report))
@@ -105,8 +110,8 @@ def _counted(entry: str, own: Mapping[str, Any], manifest: Any, report: Report) 
     addresses = _addresses(template, count, report)
     for index in range(count):
         name = f"{entry}-{index + 1}"
-        options = _give(template.options, {path: found[index] for path, found in addresses.items()})
-        yield Container(name, entry, template.node, flavor, template.labels, options, layers)
+        options = give(template.options, {path: found[index] for path, found in addresses.items()})
+        yield Container(name, entry, node, flavor, labels, options, placement, template.auto, layers)
 
 
 def _flavor(
@@ -127,10 +132,8 @@ def _flavor(
 def _node(merged: Mapping[str, Any], manifest: Any, here: Path, report: Report) -> str | None:
     nodes = section(manifest, "nodes")
     name = merged.get("node")
-    if name is None and nodes:
-        if len(nodes) == 1:
-            return next(iter(nodes))
-        report((*here, "node"), f"is missing, and there is more than one; write node: with one of {', '.join(nodes)}")
+    if name is None and len(nodes) == 1:
+        return next(iter(nodes))
     if not isinstance(name, str) or model.is_deferred(name):
         return None
     if nodes and name not in nodes:
@@ -174,6 +177,15 @@ def _without_empty(value: Any) -> Any:
     return {name: _without_empty(item) for name, item in value.items() if item is not None}
 
 
+def _map(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def texts(labels: Mapping[str, Any]) -> dict[str, str]:
+    """Labels with their values as text, as groups and placement compare them."""
+    return {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in labels.items()}
+
+
 def _depth(body: Any, path: Path) -> int:
     """How many parts of a path are there."""
     for index, part in enumerate(path):
@@ -192,6 +204,20 @@ def _having(name: str, options: Mapping[str, Any]) -> Iterator[Path]:
             yield ("network", interface, name)
 
 
+def _without_auto(container: Container, report: Report) -> Container:
+    """The container with its interfaces that say ``ip: auto`` named, and only fixed addresses in its options."""
+    fixed: dict[Path, list[Any]] = {}
+    for path, listed in _listed(container.options):
+        if AUTO in listed:
+            fixed[path] = [item for item in listed if item != AUTO]
+            if len(fixed[path]) < len(listed) - 1:
+                report(container.source(path), f"{AUTO!r} is listed twice; write it once")
+    if not fixed:
+        return container
+    auto = tuple(interface for _unused, interface, _ip in fixed)
+    return dataclasses.replace(container, options=give(container.options, fixed), auto=auto)
+
+
 def _alone(container: Container, report: Report) -> Mapping[str, Any]:
     """The options of a container without count, which has no use for ranges."""
     kept: dict[Path, list[Any]] = {}
@@ -201,7 +227,7 @@ def _alone(container: Container, report: Report) -> Mapping[str, Any]:
             report(container.source(path), f"{text!r} is a range; write one address, or count: beside network:")
         if spans:
             kept[path] = [item for item in listed if item not in spans]
-    return _give(container.options, kept)
+    return give(container.options, kept)
 
 
 def _addresses(container: Container, count: int, report: Report) -> dict[Path, list[Any]]:
@@ -239,8 +265,8 @@ def _listed(options: Mapping[str, Any]) -> Iterator[tuple[Path, list[Any]]]:
             yield ("network", interface, "ip"), ip if isinstance(ip, list) else [ip]
 
 
-def _give(options: Mapping[str, Any], values: Mapping[Path, Any]) -> Mapping[str, Any]:
-    """The options with other values at some paths below ``network``."""
+def give(options: Mapping[str, Any], values: Mapping[Path, Any]) -> Mapping[str, Any]:
+    """The options with other values at some paths below ``network``, such as addresses."""
     if not values:
         return options
     result = {**options, "network": dict(options["network"])}

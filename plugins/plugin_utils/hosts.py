@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..module_utils import model
-from .expand import Container
+from .expand import Container, texts
 from .lines import Vaulted
 from .manifest import Fleet
 
@@ -23,13 +23,26 @@ class TwoFleets(Exception):
     """A host is in two manifests that are read together."""
 
 
-def populate(inventory: Any, fleet: Fleet) -> None:
-    """Add a fleet's hosts and groups to an ``InventoryData``."""
+def populate(inventory: Any, fleet: Fleet, hint: Mapping[str, str] | None = None) -> None:
+    """Add a fleet's hosts and groups to an ``InventoryData``.
+
+    ``hint`` is for ``carve.vps.settle``: the file of the whereabouts that the fleet was arranged by, and their digest.
+    """
     _refuse_second(inventory, fleet)
     for group in ("carve_nodes", "carve_containers"):
         inventory.add_group(group)
     inventory.set_variable("carve_nodes", "ansible_python_interpreter", _NODE_PYTHON)
     inventory.set_variable("carve_nodes", "ansible_pipelining", True)
+    # One node knows all there is to know, unless it has given addresses that the inventory cannot foresee.
+    look = len(fleet.nodes) > 1 or bool(fleet.addresses)
+    inventory.set_variable("carve_nodes", "carve_look", look)
+    if look:
+        # Plays choose their hosts before there are any variables of hosts, but not before there are groups.
+        inventory.add_group("carve_looked_at")
+    if hint:
+        inventory.set_variable("carve_nodes", "carve_hint", dict(hint))
+    if fleet.unplaced:
+        inventory.set_variable("carve_nodes", "carve_unplaced", dict(fleet.unplaced))
     shared = {
         "fleet": fleet.name,
         "allow": list(fleet.policy.get("allow") or ()),
@@ -46,9 +59,11 @@ def populate(inventory: Any, fleet: Fleet) -> None:
         labels = body.get("labels") or {}
         variables = _revealed({key: value for key, value in body.items() if key.startswith("ansible_")}, [])
         desired = {**shared, "containers": containers, "secrets": own}
-        _add(inventory, name, {**variables, "carve_desired": desired, "carve_labels": _texts(labels)})
+        placed = _placed(fleet, by_node[name])
+        more = {"carve_placed": placed} if placed else {}
+        _add(inventory, name, {**variables, "carve_desired": desired, "carve_labels": texts(labels), **more})
         inventory.add_group(_group("on", name))
-        for group in ("carve_nodes", *_label_groups(labels)):
+        for group in ("carve_nodes", *(["carve_looked_at"] if look else ()), *_label_groups(labels)):
             inventory.add_child(inventory.add_group(group), name)
         for container in by_node[name]:
             # A container that should be absent is no host; the node still hears of it.
@@ -58,13 +73,26 @@ def populate(inventory: Any, fleet: Fleet) -> None:
                     inventory.add_child(inventory.add_group(group), container.name)
 
 
+def _placed(fleet: Fleet, containers: list[Container]) -> dict[str, dict[str, Any]]:
+    """Of a node's containers, what the manifest does not say itself: why they are here, and addresses from pools."""
+    result: dict[str, dict[str, Any]] = {}
+    for container in containers:
+        name = container.name
+        own: dict[str, Any] = {"why": fleet.reasons[name]} if name in fleet.reasons else {}
+        if name in fleet.addresses:
+            own["ip"] = fleet.addresses[name]
+        if own:
+            result[name] = own
+    return result
+
+
 def _reach(container: Container, node: str) -> dict[str, Any]:
     """A container's variables. How its node is reached is the node's own to say: the connection asks it."""
     return {
         "ansible_connection": "carve.vps.attach",
         "carve_node": node,
         "carve_container": container.name,
-        "carve_labels": _texts(container.labels),
+        "carve_labels": texts(container.labels),
     }
 
 
@@ -102,12 +130,8 @@ def _groups(container: Container) -> Iterator[str]:
 
 
 def _label_groups(labels: Mapping[str, Any]) -> Iterator[str]:
-    for key, value in _texts(labels).items():
+    for key, value in texts(labels).items():
         yield _group("label", key, value)
-
-
-def _texts(labels: Mapping[str, Any]) -> dict[str, str]:
-    return {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in labels.items()}
 
 
 def _group(*parts: str) -> str:

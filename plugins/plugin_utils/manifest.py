@@ -11,15 +11,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..module_utils import slots
 from ..module_utils.model import Problem
-from . import expand, lines, meaning, structure
+from . import arrange, expand, lines, meaning, schema, structure
 from .expand import Container, section
 from .lines import Document, Finding, Path
+from .placement import Request
+from .pools import Want
+from .whereabouts import NOWHERE, Whereabouts
 
 _LONGEST = 300
 
@@ -37,46 +41,86 @@ class Fleet:
     nodes: Mapping[str, Mapping[str, Any]]
     templates: Mapping[str, Any]
     networks: Mapping[str, Any]
+    # On their nodes; what fits nowhere is in ``unplaced``, with the reason.
     containers: list[Container]
+    unplaced: Mapping[str, str]
+    # Why placed containers are where they are.
+    reasons: Mapping[str, str]
+    # The addresses that pools have given.
+    addresses: Mapping[str, Mapping[str, Sequence[str]]]
     # Each container's range of user ids (``module_utils.slots``).
     slots: Mapping[str, int]
     warnings: list[str] = field(default_factory=list)
 
 
-def read(text: str, shown: str, remember_as: str | None = None) -> Fleet:
+def read(text: str, shown: str, remember_as: str | None = None, known: Whereabouts = NOWHERE) -> Fleet:
     """The fleet that a manifest's text declares.
 
     ``shown`` is the file's name in messages, ``remember_as`` the name under which a good one is remembered, if it may
-    be. Raises ``ManifestError``.
+    be. ``known`` says where containers are. Raises ``ManifestError``.
     """
     document = lines.parse(text)
     findings = list(document.findings)
     warnings: list[Finding] = []
     containers: list[Container] = []
+    asked: dict[str, Request] = {}
     if not isinstance(document.value, Mapping):
         if not findings:
             findings.append(_not_a_map(document))
     else:
-        containers = _check(document, text, remember_as, findings, warnings)
+        containers, asked = _check(document, text, remember_as, findings, warnings)
     if findings:
         raise ManifestError("\n".join(_sorted(findings, shown)))
     manifest = document.value
-    pinned = {c.name: c.options["id"] for c in containers if isinstance(c.options.get("id"), int)}
+    found = arrange.arrange(manifest, containers, asked, known)
+    if found.missing:
+        raise ManifestError("\n".join(_sorted(_too_small_pools(document, found.missing), shown)))
     return Fleet(
         name=manifest["fleet"],
         policy=section(manifest, "policy"),
         nodes={name: body or {} for name, body in section(manifest, "nodes").items()},
         templates=section(manifest, "templates"),
-        networks=section(manifest, "networks"),
-        containers=containers,
-        slots=slots.assign(manifest["fleet"], [c.name for c in containers], pinned),
-        warnings=_sorted(warnings, shown),
+        networks={
+            name: {key: value for key, value in body.items() if key != schema.POOL.name}
+            for name, body in section(manifest, "networks").items()
+        },
+        containers=found.containers,
+        unplaced=found.unplaced,
+        reasons=found.reasons,
+        addresses=found.addresses,
+        slots=_slots(manifest["fleet"], containers, found.containers),
+        warnings=_sorted(warnings, shown) + [f"{shown}: {note}" for note in found.notes],
     )
+
+
+def _too_small_pools(document: Document, missing: list[Want]) -> list[Finding]:
+    """A finding for each subnet that has too few addresses."""
+    lacking = Counter((want.network, str(want.subnet)) for want in missing)
+    findings = []
+    for (network, subnet), count in lacking.items():
+        path = ("networks", network, "pool")
+        text = f"has {count} address{'es' * (count > 1)} too few in {subnet} for those that are auto; write more ranges"
+        findings.append(Finding(document.line(path), path, text))
+    return findings
+
+
+def _slots(fleet: str, declared: list[Container], placed: list[Container]) -> dict[str, int]:
+    """A range of user ids for each container: its own in the whole fleet, or on its node where there are too many."""
+    pinned = {c.name: c.options["id"] for c in declared if isinstance(c.options.get("id"), int)}
+    if len(declared) <= slots.COUNT:
+        return slots.assign(fleet, [c.name for c in declared], pinned)
+    by_node: dict[str | None, list[str]] = {}
+    for container in placed:
+        by_node.setdefault(container.node, []).append(container.name)
+    result: dict[str, int] = {}
+    for names in by_node.values():
+        result |= slots.assign(fleet, names, {name: pinned[name] for name in names if name in pinned})
+    return result
 
 
 def _check(
     document: Document, text: str, remember_as: str | None, findings: list[Finding], warnings: list[Finding]
-) -> list[Container]:
+) -> tuple[list[Container], dict[str, Request]]:
     meant: list[Problem] = []
 
     def report(path: Path, message: str) -> None:
@@ -87,10 +131,10 @@ def _check(
 
     shape = structure.check(document.value, text, remember_as)
     containers = expand.containers(document.value, report)
-    meaning.check(document.value, containers, report, warn)
+    asked = meaning.check(document.value, containers, report, warn)
     for path, message in _without_echoes(shape, meant, document.lost):
         findings.append(Finding(document.line(path), path, message))
-    return containers
+    return containers, asked
 
 
 def _without_echoes(shape: list[Problem], meant: list[Problem], lost: frozenset[Path]) -> list[Problem]:

@@ -17,30 +17,44 @@ from typing import Any
 
 from ..module_utils import definitions, desired, model, slots, units
 from ..module_utils.model import Problem
-from . import schema
+from . import arrange, placing, schema
 from .expand import Container, Report, section
 from .lines import Path
+from .placement import Request
 
 # Groups that every inventory has, and the host that every controller is.
 _RESERVED = ("all", "ungrouped", "localhost")
 
 
-def check(manifest: Any, containers: list[Container], report: Report, warn: Report) -> None:
-    """Tell ``report`` of everything wrong and ``warn`` of everything doubtful."""
+def check(manifest: Any, containers: list[Container], report: Report, warn: Report) -> dict[str, Request]:
+    """Tell ``report`` of everything wrong and ``warn`` of everything doubtful; what containers ask of placement."""
     problems: list[Problem] = []
     _sections(manifest, problems)
-    networks = desired.networks_of(section(manifest, "networks"), problems)
+    networks = desired.networks_of(_for_nodes(section(manifest, "networks")), problems)
     _networks(networks, problems)
     _unused, found = definitions.parse(section(manifest, "templates"))
     problems += found
     for problem in problems:
         report(problem.path, problem.message)
     flats = _containers(manifest, containers, networks, report)
+    asked = arrange.requests(manifest, containers, flats)
+    placing.check(manifest, containers, asked, networks, report, warn)
     _names(manifest, containers, report)
-    _shared_ids(containers, report)
+    _shared_ids(containers, report, warn)
     _shared_addresses(manifest, containers, flats, report)
     overcommit = section(manifest, "policy").get("overcommit", True) is not False
     _promises(manifest, containers, flats, overcommit, warn if overcommit else report)
+    return asked
+
+
+def _for_nodes(networks: Mapping[str, Any]) -> dict[str, Any]:
+    """Networks without what only the manifest says of them."""
+    return {
+        name: {key: value for key, value in body.items() if key != schema.POOL.name}
+        if isinstance(body, Mapping)
+        else body
+        for name, body in networks.items()
+    }
 
 
 def _sections(manifest: Any, problems: list[Problem]) -> None:
@@ -56,6 +70,8 @@ def _sections(manifest: Any, problems: list[Problem]) -> None:
         _parse(units.parse_label, name, ("nodes", name), problems)
         capacity = body.get("capacity") if isinstance(body, Mapping) else None
         _options(schema.CAPACITY, capacity, ("nodes", name, "capacity"), problems)
+        overcommit = body.get("overcommit") if isinstance(body, Mapping) else None
+        _options(schema.OVERCOMMIT, overcommit, ("nodes", name, "overcommit"), problems)
     for name in section(manifest, "containers"):
         _parse(units.parse_label, name, ("containers", name), problems)
 
@@ -135,9 +151,10 @@ def _names(manifest: Any, containers: list[Container], report: Report) -> None:
             report(("nodes", name), f"{name!r} has a meaning of its own in every inventory; write another name")
 
 
-def _shared_ids(containers: list[Container], report: Report) -> None:
+def _shared_ids(containers: list[Container], report: Report, warn: Report) -> None:
     if len(containers) > slots.COUNT:
-        report(("containers",), f"are {len(containers)}, and a fleet has room for {slots.COUNT}; write several fleets")
+        many = f"are {len(containers)}, and there are {slots.COUNT} ranges of user ids"
+        warn(("containers",), f"{many}: each is used once on a node, and again on others; who moves may get another")
     owners: dict[int, Container] = {}
     for container in containers:
         slot = container.options.get("id")
@@ -182,9 +199,15 @@ def _promises(
 ) -> None:
     """Capacity against the sum of what a node's containers may use; swap is not counted, as it is not memory."""
     show = {row.name: model.KINDS[row.kind].show for row in schema.CAPACITY}
+    by_node: dict[str | None, list[Container]] = {}
+    for container in containers:
+        if flats[container.name].get("state") != "absent":
+            by_node.setdefault(container.node, []).append(container)
+    limited = False
     for node, body in section(manifest, "nodes").items():
-        capacity = _options(schema.CAPACITY, body.get("capacity") if isinstance(body, Mapping) else None, (), [])
-        here = [c for c in containers if c.node == node and flats[c.name].get("state") != "absent"]
+        capacity = arrange.promisable(body) if isinstance(body, Mapping) else {}
+        limited = limited or "ram" in capacity
+        here = by_node.get(node, [])
         for name, limit in capacity.items():
             shares = sorted(((flats[c.name].get(name, 0), c.name) for c in here), key=lambda s: (-s[0], s[1]))
             promised = sum(share for share, _unused in shares)
@@ -195,7 +218,13 @@ def _promises(
                 instead = "" if overcommit else ", or write overcommit: true below policy:"
                 report(("nodes", node, "capacity", name), f"{text}; promise less, or move some elsewhere{instead}")
         if "ram" in capacity and not overcommit:
-            for container in here:
-                if container.options.get("ram") is None:
-                    reason = f"without it the container may use all of {node!r}, and overcommit is false"
-                    report(container.source(("ram",)), f"is missing; write ram: 512M or so, for {reason}")
+            _need_ram(here, f"of {node!r}", report)
+    if limited and not overcommit:
+        _need_ram(by_node.get(None, []), "of its node", report)
+
+
+def _need_ram(containers: list[Container], whose: str, report: Report) -> None:
+    for container in containers:
+        if container.options.get("ram") is None:
+            reason = f"without it the container may use all {whose}, and overcommit is false"
+            report(container.source(("ram",)), f"is missing; write ram: 512M or so, for {reason}")

@@ -19,10 +19,10 @@ Step = Mapping[str, Any]
 Results = Mapping[str, Mapping[str, Any]]
 
 # What an object's steps amount to is its strongest action.
-STRENGTH = ("destroy", "rebuild", "create", "restart", "stop", "start", "change", "build", "collect")
+STRENGTH = ("destroy", "move", "rebuild", "create", "restart", "stop", "start", "change", "build", "collect")
 # Starting and stopping is a change of the option ``state``, and counted as one.
 COUNTED_AS = {"stop": "change", "start": "change"}
-_KEPT = ("steps", "unmanaged", "notes", "fingerprint", "timings")
+_KEPT = ("steps", "unmanaged", "notes", "fingerprint", "timings", "reasons")
 _KINDS = ("node", "network", "template", "container")
 
 

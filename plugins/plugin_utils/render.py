@@ -17,12 +17,13 @@ from typing import Any
 from . import outcome
 from .outcome import Item, Results, Step
 
-_MARKS = {"create": "+", "build": "+", "destroy": "-", "collect": "-", "rebuild": "-/+", "restart": "!"}
-_COLOURS = {"+": "32", "-": "31", "-/+": "31", "!": "35", "~": "33"}
+_MARKS = {"create": "+", "build": "+", "destroy": "-", "collect": "-", "rebuild": "-/+", "restart": "!", "move": ">"}
+_COLOURS = {"+": "32", "-": "31", "-/+": "31", "!": "35", "~": "33", ">": "33"}
 _RED, _DIM, _BOLD, _YELLOW, _GREEN = "31", "2", "1", "33", "32"
 _DONE = {
     "create": "created",
     "destroy": "destroyed",
+    "move": "moved",
     "rebuild": "rebuilt",
     "restart": "restarted",
     "stop": "stopped",
@@ -34,6 +35,7 @@ _DONE = {
 _DRIFT = {
     "create": "missing",
     "destroy": "not declared",
+    "move": "on another node",
     "rebuild": "made from another template version",
     "restart": "different",
     "stop": "running",
@@ -70,7 +72,7 @@ def node(name: str, result: Mapping[str, Any], verb: str, style: Style) -> list[
     """The block of one node; no lines when there is nothing to say about it."""
     body: list[str] = []
     for item in outcome.items(result.get("steps") or []):
-        body += _item(item, verb, style)
+        body += _item(item, verb, style, result.get("reasons") or {})
     unmanaged = [clean(n) for n in result.get("unmanaged") or []]
     if unmanaged and (verb != "apply" or style.verbosity):
         more = 0 if style.verbosity else max(0, len(unmanaged) - _NAMES)
@@ -102,7 +104,7 @@ def _details(result: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _item(item: Item, verb: str, style: Style) -> list[str]:
+def _item(item: Item, verb: str, style: Style, reasons: Mapping[str, str]) -> list[str]:
     mark = _MARKS.get(item.action, "~")
     kind = "" if (item.kind, item.name) == ("node", "runtime") else f"{item.kind} "
     left = f"  {mark} {kind}{clean(item.name)}"
@@ -112,6 +114,8 @@ def _item(item: Item, verb: str, style: Style) -> list[str]:
     made = [step for step in item.steps if step["action"] in ("create", "build") and item.action != "rebuild"]
     if made:
         result += _creation(made[0], verb, style)
+        reason = reasons.get(item.name) if item.kind == "container" and verb != "drift" else None
+        result += [style.paint(line, _DIM) for line in _wrap(clean(reason or ""), "      ", "      ")]
     rest = [step for step in item.steps if not (made and step["action"] in ("create", "build", "start"))]
     return result + _changes(rest, verb, style)
 
@@ -255,7 +259,7 @@ def _trouble(results: Results) -> str:
 
 
 def _sorted(tally: Mapping[str, int]) -> Iterable[tuple[str, int]]:
-    order = ("build", "create", "change", "restart", "rebuild", "destroy", "collect")
+    order = ("build", "create", "change", "restart", "rebuild", "move", "destroy", "collect")
     return [(action, tally[action]) for action in order if tally.get(action)]
 
 
@@ -278,6 +282,12 @@ def _apply_parts(found: Mapping[str, Mapping[str, int]]) -> list[str]:
 def _drift_parts(found: Mapping[str, Mapping[str, int]]) -> list[str]:
     words: dict[str, int] = {}
     for action, n in _sorted(_merge(found.get("planned", {}), found.get("held", {}))):
-        word = {"create": "missing", "build": "missing", "destroy": "not declared", "collect": "unused"}
+        word = {
+            "create": "missing",
+            "build": "missing",
+            "destroy": "not declared",
+            "collect": "unused",
+            "move": "elsewhere",
+        }
         words[word.get(action, "different")] = words.get(word.get(action, "different"), 0) + n
     return [f"{n} {word}" for word, n in words.items()]

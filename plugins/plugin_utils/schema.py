@@ -15,6 +15,7 @@ from typing import Any
 
 from ..module_utils import model
 from ..module_utils.model import Field
+from .placement import SPREAD, STRATEGIES
 
 Schema = dict[str, Any]
 
@@ -29,8 +30,18 @@ TAG = "^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$"
 PLACEMENT: tuple[Field, ...] = (
     Field("flavor", "label", "", "live", "The flavor that sets what the container does not set itself.",
           example="small"),
-    Field("node", "label", "", "live", "The node that the container runs on; needed where the manifest has several.",
+    Field("node", "label", "", "live", "The node that the container runs on. Without it O(placement) finds one.",
           example="node1"),
+    Field("placement", "placement", "", "live", "How a container without O(node) finds its node. What runs stays where "
+          "it runs.", example={"match": {"zone": "a"}, "apart": "web"}),
+)  # fmt: skip
+# What ``placement`` holds.
+CHOICE: tuple[Field, ...] = (
+    Field("match", "labels", "", "live", "Labels that the node must have.", example={"zone": "a"}),
+    Field("strategy", "choice", "", "live", "C(spread) takes the node with the fewest containers of the same entry, "
+          "of these the one that has promised the smallest share; C(pack) the fullest that has room. "
+          "The policy's unless given.", choices=STRATEGIES),
+    Field("apart", "label", "", "live", "A group of containers of which no two run on the same node.", example="web"),
 )  # fmt: skip
 COUNT = Field("count", "int", "", "live", "Makes this many containers, named C(NAME-1) and so on.", minimum=0,
               maximum=32752, example=2)  # fmt: skip
@@ -38,6 +49,13 @@ CAPACITY: tuple[Field, ...] = (
     Field("ram", "size", "", "live", "Memory that may be promised to containers.", minimum=4 << 20, example="64G"),
     Field("cpus", "cpus", "", "live", "Processors that may be promised to containers.", example=16),
 )
+OVERCOMMIT: tuple[Field, ...] = (
+    Field("ram", "factor", "", "live", "How many times its memory the node may promise.", 1, example=1.5),
+    Field("cpus", "factor", "", "live", "How many times its processors the node may promise.", 1, example=4),
+)
+POOL = Field("pool", "lines", "", "live", "Ranges of addresses for interfaces with C(ip: auto); unless given, all "
+             "addresses of the subnets that no gateway, node or container has by declaration.",
+             example=["203.0.113.100-199"])  # fmt: skip
 
 # What text of a kind looks like, roughly: for editors. ``units`` has the last word, and the better one.
 _PATTERNS = {
@@ -49,7 +67,7 @@ _PATTERNS = {
 }
 EXPRESSION = {"$ref": "#/$defs/expression"}
 # Needed while the manifest is read, when there are no variables yet.
-_STATIC = ("id", "flavor", "node", "count")
+_STATIC = ("id", "flavor", "node", "count", "placement", "pool")
 
 
 def render() -> str:
@@ -94,7 +112,7 @@ def manifest_schema() -> Schema:
                 {"debian-13": {"build": {"suite": "trixie"}}},
             ),
             "networks": _named(
-                _object(model.NETWORK, empty=False),
+                _object((*model.NETWORK, POOL), empty=False),
                 "Networks that containers have interfaces on.",
                 {"public": {"mode": "routed", "subnet": "203.0.113.0/24"}},
             ),
@@ -136,6 +154,12 @@ def _policy() -> Schema:
                 "description": "Whether containers of a node may be promised more than its capacity; "
                 "true only warns of it.",
             },
+            "placement": {
+                "enum": list(STRATEGIES),
+                "default": SPREAD,
+                "description": "The strategy of containers whose placement says none.",
+                "examples": ["pack"],
+            },
             "prune": {
                 **flag,
                 "description": "Whether containers of this fleet that are no longer declared are to be destroyed.",
@@ -157,6 +181,17 @@ def _node() -> Schema:
                 **capacity,
                 "description": "What the node has to give.",
                 "examples": [{"ram": "64G"}],
+            },
+            "overcommit": {
+                **_object(OVERCOMMIT, empty=False, expressions=False),
+                "description": "How many times its capacity the node may promise.",
+                "examples": [{"ram": 1.5, "cpus": 4}],
+            },
+            "cordon": {
+                "type": "boolean",
+                "default": False,
+                "description": "Keeps away new containers that are not pinned to the node.",
+                "examples": [True],
             },
         },
         "patternProperties": {"^ansible_": {"description": "An Ansible variable of the node."}},
@@ -224,6 +259,10 @@ def _option(row: Field, *, empty: bool = False, expressions: bool = True) -> Sch
 
 def _kind(row: Field, *, empty: bool) -> Schema:
     """What a value of the row's kind looks like when it is written out."""
+    if row.kind == "placement":
+        return _object(CHOICE, empty=empty, expressions=False)
+    if row.kind == "labels":
+        return {key: value for key, value in _labels().items() if key not in ("description", "examples")}
     if row.kind == "build":
         return _object(model.BUILD, empty=False)
     if row.kind == "interfaces":

@@ -23,6 +23,7 @@ MODULE = """\
 import json, os, time
 from ansible.module_utils.basic import AnsibleModule
 OPTIONS = dict(fleet="str", containers="dict", templates="dict", networks="dict", prune="bool", expect="str",
+               elsewhere="dict", hold="dict",
                lock_timeout="int")
 module = AnsibleModule(
     {**{name: {"type": kind} for name, kind in OPTIONS.items()}, "allow": {"type": "list", "elements": "str"},

@@ -31,8 +31,8 @@ TELLING = 12
 # Variables of the playbooks that are theirs alone.
 INNER = {
     "carve_allowed", "carve_answer", "carve_confirmed", "carve_containers", "carve_desired", "carve_expect",
-    "carve_nodes",
-    "carve_planned", "carve_protected", "carve_result", "carve_verb",
+    "carve_looked_at", "carve_nodes", "carve_planned", "carve_protected", "carve_result", "carve_round",
+    "carve_settled", "carve_unplaced", "carve_verb",
 }  # fmt: skip
 # For documentation and for private use: RFC 5737, 3849, 1918, 4193, 3927, 4291, 1122.
 NETWORKS = [

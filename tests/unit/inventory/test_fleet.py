@@ -71,6 +71,7 @@ def test_groups() -> None:
         "all": [],
         "ungrouped": [],
         "carve_nodes": ["node1", "node2"],
+        "carve_looked_at": ["node1", "node2"],
         "carve_containers": ["web-1", "web-2", "db"],
         "label_zone_a_1": ["node1"],
         "label_ssd_true": ["node1"],
@@ -122,10 +123,10 @@ def test_a_container_knows_its_node_and_nothing_of_the_way_there() -> None:
 
 
 def test_nodes_use_the_python_that_their_packages_are_for() -> None:
-    assert load(FLEET).groups["carve_nodes"].vars == {
-        "ansible_python_interpreter": "/usr/bin/python3",
-        "ansible_pipelining": True,
-    }
+    found = load(FLEET).groups["carve_nodes"].vars
+    assert found["ansible_python_interpreter"] == "/usr/bin/python3"
+    assert found["ansible_pipelining"] is True
+    assert set(found) == {"ansible_python_interpreter", "ansible_pipelining", "carve_look", "carve_hint"}
 
 
 def test_defaults_of_the_policy() -> None:

@@ -72,12 +72,16 @@ def test_what_check_mode_predicts_is_what_happens(node: Node) -> None:
 
 def test_what_is_reported(node: Node) -> None:
     node.seen = with_container(EMPTY, "strange", running=True)
-    result = node.run({"web": {"state": "stopped"}, "db": {}}, allow=[])
+    result = node.run({"web": {"state": "stopped"}, "db": {"network": LAN}}, allow=[])
     assert set(result) == {
         "changed", "steps", "fingerprint", "unmanaged", "notes", "errors", "containers", "diff", "timings",
     }  # fmt: skip
     assert result["unmanaged"] == ["strange"]
-    assert result["containers"] == {"db": {"state": "running"}, "web": {"state": "stopped"}}
+    version = f"debian@{node.seen.containers['db'].digest}"
+    assert result["containers"] == {
+        "db": {"state": "running", "template": version, "ip": {"eth0": ["10.20.0.5"]}},
+        "web": {"state": "stopped", "template": version, "ip": {}},
+    }
     assert set(result["timings"]) == {"observe", "plan", "apply", "verify"}
     assert result["diff"]["before"] == ""
     assert "container.web.hostname: web\n" in result["diff"]["after"]

@@ -46,10 +46,10 @@ def test_it_is_a_schema() -> None:
 
 
 def test_every_row_of_the_field_table_is_there() -> None:
-    placement = {"flavor", "node", "count", "labels"}
+    placement = {"flavor", "node", "placement", "count", "labels"}
     assert {row.name for row in model.CONTAINER} | placement == set(options_of("containers"))
     assert {row.name for row in model.CONTAINER if row.resource} == set(options_of("flavors"))
-    assert {row.name for row in model.NETWORK} == set(options_of("networks"))
+    assert {row.name for row in model.NETWORK} | {"pool"} == set(options_of("networks"))
     assert {row.name for row in model.TEMPLATE} == set(options_of("templates"))
 
 
