@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..module_utils import model
+from . import batches
 from .expand import Container
 from .lines import Vaulted
 from .manifest import Fleet
@@ -37,6 +38,7 @@ def populate(inventory: Any, fleet: Fleet) -> None:
     }
     secrets: list[Any] = []
     shared |= {"networks": _revealed(fleet.networks, secrets), "templates": _revealed(fleet.templates, secrets)}
+    rollout = {"carve_rollout": batches.canonical(fleet.policy["rollout"])} if "rollout" in fleet.policy else {}
     by_node: dict[str, list[Container]] = {name: [] for name in fleet.nodes}
     for container in fleet.containers:
         by_node[container.node or ""].append(container)
@@ -46,7 +48,7 @@ def populate(inventory: Any, fleet: Fleet) -> None:
         labels = body.get("labels") or {}
         variables = _revealed({key: value for key, value in body.items() if key.startswith("ansible_")}, [])
         desired = {**shared, "containers": containers, "secrets": own}
-        _add(inventory, name, {**variables, "carve_desired": desired, "carve_labels": _texts(labels)})
+        _add(inventory, name, {**variables, **rollout, "carve_desired": desired, "carve_labels": _texts(labels)})
         inventory.add_group(_group("on", name))
         for group in ("carve_nodes", *_label_groups(labels)):
             inventory.add_child(inventory.add_group(group), name)

@@ -1,0 +1,174 @@
+# Copyright: (c) 2026, Carve contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A rollout: who is changed when. Pure: what was looked at goes in, batches come out, and in the end their story.
+
+A batch holds containers of any node. Its members are those that have something to do; containers of which everything is
+held back are none. The canary goes first, removals go last: what replaces something is there before that goes. Where an
+address goes from one container to another, both are of one batch, since no address may be on two at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..module_utils import model
+from . import outcome, schema
+
+Results = Mapping[str, Mapping[str, Any]]
+# Labels of a host of the inventory, be it a container or a node; empty for one that is none.
+Labels = Callable[[str], Mapping[str, Any]]
+
+
+class PolicyError(ValueError):
+    """A rollout policy that cannot be meant; the message says what to write."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """``policy.rollout`` in canonical form. ``gate`` is as written: it is the node that reads it."""
+
+    canary: int
+    batch: int | str
+    order: tuple[str, ...] = ()
+    gate: Mapping[str, Any] = field(default_factory=dict)
+
+    def size(self, members: int) -> int:
+        """How many containers a batch has; a percentage is rounded up, for it is never none."""
+        if isinstance(self.batch, int):
+            return self.batch
+        return max(1, -(-members * int(self.batch.rstrip("%")) // 100))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Containers that are changed together, by their node. A node without any has things of its own to do."""
+
+    nodes: Mapping[str, tuple[str, ...]]
+    canary: bool = False
+
+    @property
+    def containers(self) -> list[str]:
+        return sorted((name for names in self.nodes.values() for name in names), key=outcome.natural)
+
+
+def policy(raw: Any) -> Policy:
+    """A policy as the manifest has it, or ``-e carve_rollout``. Raises ``PolicyError``."""
+    if not isinstance(raw, Mapping):
+        raise PolicyError(f"carve_rollout: {raw!r} is no map; write one such as {{canary: 1, batch: 25%}}")
+    found, problems = model.canonical(schema.ROLLOUT, raw, ("carve_rollout",), extra=("gate",))
+    gate = raw.get("gate") or {}
+    if isinstance(gate, Mapping):
+        problems += model.canonical(model.GATE, gate, ("carve_rollout", "gate"))[1]
+    else:
+        problems.append(model.Problem(("carve_rollout", "gate"), "is no map; write one such as {port: 80}"))
+    if problems:
+        raise PolicyError("\n".join(str(problem) for problem in problems))
+    return Policy(found["canary"], found["batch"], tuple(found.get("order") or ()), gate)
+
+
+def canonical(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """A policy with its defaults, for the inventory."""
+    found = policy(raw)
+    return {"canary": found.canary, "batch": found.batch, "order": list(found.order), "gate": found.gate}
+
+
+def make(results: Results, rules: Policy, labels: Labels = lambda _name: {}) -> list[Batch]:
+    """The batches of a rollout, in their order. ``results`` is what ``carve.vps.node`` returned in check mode."""
+    members: list[tuple[str, str]] = []
+    leaving: list[tuple[str, str]] = []
+    others: list[str] = []
+    for node, result in results.items():
+        doable = [step for step in result.get("steps") or [] if outcome.status(step, "plan") == "planned"]
+        actions = _actions(doable)
+        members += [(node, name) for name, found in actions.items() if "destroy" not in found]
+        leaving += [(node, name) for name, found in actions.items() if "destroy" in found]
+        if doable and not actions:
+            others.append(node)
+    rank = _rank(rules.order, labels)
+    groups = _groups(sorted(members, key=rank), results)
+    batches = [Batch(_by_node(part), bool(number == 0 and rules.canary)) for number, part in _parts(groups, rules)]
+    last = _by_node(sorted(leaving, key=rank))
+    last |= {node: () for node in sorted(others, key=outcome.natural)}
+    return batches + ([Batch(last)] if last else [])
+
+
+def _actions(doable: Iterable[Mapping[str, Any]]) -> dict[str, set[str]]:
+    """What is to be done to each container."""
+    found: dict[str, set[str]] = {}
+    for step in doable:
+        if step["kind"] == "container":
+            found.setdefault(str(step["name"]), set()).add(str(step["action"]))
+    return found
+
+
+def _rank(order: Sequence[str], labels: Labels) -> Callable[[tuple[str, str]], Any]:
+    """Sort key of ``(node, container)``: labels first, those without one last, then names as people sort them."""
+
+    def key(member: tuple[str, str]) -> Any:
+        node, name = member
+        own, nodes = (labels(name), labels(node)) if order else ({}, {})
+        values = [own.get(label, nodes.get(label)) for label in order]
+        return ([(value is None, outcome.natural(str(value))) for value in values], outcome.natural(name), node)
+
+    return key
+
+
+def _groups(members: Sequence[tuple[str, str]], results: Results) -> list[list[tuple[str, str]]]:
+    """Members that cannot be apart, together, each group where its first one stands."""
+    leader = {member: member for member in members}
+
+    def find(member: tuple[str, str]) -> tuple[str, str]:
+        while leader[member] != member:
+            member = leader[member]
+        return member
+
+    place = {member: index for index, member in enumerate(members)}
+    holders: dict[str, tuple[str, str]] = {}
+    for member in members:
+        for address in _addresses(member, results):
+            one, other = sorted((find(holders.setdefault(address, member)), find(member)), key=place.__getitem__)
+            leader[other] = one
+    groups: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for member in members:
+        groups.setdefault(find(member), []).append(member)
+    return list(groups.values())
+
+
+def _addresses(member: tuple[str, str], results: Results) -> set[str]:
+    """The addresses that a container gets or gives back."""
+    node, name = member
+    return {
+        item.partition("/")[0].strip()
+        for step in results[node].get("steps") or []
+        if step["kind"] == "container" and step["name"] == name
+        for change in step.get("changes") or []
+        if str(change["field"]).endswith(".ip")
+        for text in (change.get("before"), change.get("after"))
+        for item in str(text or "").split(",")
+        if item.strip() not in ("", "none")
+    }
+
+
+def _parts(groups: Sequence[list[tuple[str, str]]], rules: Policy) -> Iterable[tuple[int, list[tuple[str, str]]]]:
+    """The groups dealt out: each batch is as large as it should be, or larger by what cannot be apart."""
+    size = rules.size(sum(len(group) for group in groups))
+    number, part = 0, list[tuple[str, str]]()
+    for group in groups:
+        limit = rules.canary if number == 0 and rules.canary else size
+        part += group
+        if len(part) >= limit:
+            yield number, part
+            number, part = number + 1, []
+    if part:
+        yield number, part
+
+
+def _by_node(members: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for node, name in members:
+        found[node] = (*found.get(node, ()), name)
+    return found
