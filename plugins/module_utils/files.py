@@ -46,8 +46,12 @@ class Batch:
                 os.rename(temporary, path)
             sync({os.path.dirname(path) for path in self._staged})
         finally:
-            for path in list(self._staged):
-                self._discard(path)
+            self.discard()
+
+    def discard(self) -> None:
+        """Leave nothing of what was staged and not committed."""
+        for path in list(self._staged):
+            self._discard(path)
 
     def _discard(self, path: str) -> None:
         with contextlib.suppress(OSError, KeyError):

@@ -156,7 +156,7 @@ KINDS: dict[str, Kind] = {
     "choices": Kind(_parse_choices, _show_list, {"type": "list", "elements": "str"}, _LIST),
     "argv": Kind(
         _parse_argv,
-        lambda value: " ".join(value),
+        " ".join,
         {"type": "list", "elements": "str"},
         {"type": "array", "items": {"type": "string"}, "minItems": 1},
     ),

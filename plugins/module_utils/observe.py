@@ -12,7 +12,7 @@ import os
 import sys
 from dataclasses import dataclass
 
-from . import bridges, facets, runtime
+from . import bridges, facets, runtime, trial
 from .engines import lxc
 from .facets import memory
 from .host import Box, Host
@@ -41,6 +41,7 @@ def observe(host: Host) -> Observation:
     containers = {name: ContainerSeen(fleet=None) for name in lxc.names(host)}
     file_rows = frozenset(row for facet in facets.ALL for row in facet.file_rows)
     live_rows = frozenset(row for facet in facets.ALL for row in facet.live_rows)
+    kept = _listed(host.paths.kept)
     for box in boxes:
         seen = {path: value for facet in found for path, value in facet.get(box.name, {}).items()}
         containers[box.name] = ContainerSeen(
@@ -52,6 +53,7 @@ def observe(host: Host) -> Observation:
             looked=file_rows | live_rows if box.pid else file_rows,
             ram_in_use=memory.in_use(host, box) if box.pid and "ram" in box.record.fields else 0,
             config=lxc.strange_lines(host, box),
+            kept=trial.kept(host.paths, box.name) if box.name in kept else None,
         )
     own, foreign = _subordinate_ids()
     online = _online()
@@ -70,6 +72,13 @@ def observe(host: Host) -> Observation:
         lacks=_lacks(own),
     )
     return Observation(node, {box.name: box for box in boxes})
+
+
+def _listed(directory: str) -> list[str]:
+    try:
+        return os.listdir(directory)
+    except FileNotFoundError:
+        return []
 
 
 def _templates(host: Host) -> dict[str, frozenset[str]]:

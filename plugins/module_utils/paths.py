@@ -34,6 +34,11 @@ class Paths:
         return f"{self.base}/staging"
 
     @property
+    def kept(self) -> str:
+        """The old root filesystems of containers whose rebuild has not yet passed its gate (``trial.py``)."""
+        return f"{self.base}/kept"
+
+    @property
     def networks(self) -> str:
         return f"{self.base}/networks.json"
 
@@ -53,5 +58,5 @@ class Paths:
 
     def make(self) -> None:
         """Make the directories. 0711: an unprivileged container must pass through, nobody need list."""
-        for path in (self.base, self.containers, self.templates, self.staging, self.run):
+        for path in (self.base, self.containers, self.templates, self.staging, self.kept, self.run):
             os.makedirs(path, mode=0o711, exist_ok=True)

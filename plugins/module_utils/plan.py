@@ -31,20 +31,21 @@ _NOT_COMPARED = ("id", "template", "state")
 def make(desired: Desired, node: NodeSeen) -> Plan:
     """All steps that make the node as desired, in the order in which they are carried out."""
     errors = [f"{lack}; run carve.vps.bootstrap on this node" for lack in node.lacks]
-    errors += _capability_errors(desired, node)
+    concerned = {name: wanted for name, wanted in desired.containers.items() if desired.concerns(name)}
+    errors += _capability_errors(concerned, node)
     notes: list[str] = []
     steps: list[Step] = []
     if node.runtime != node.own_runtime:
         steps.append(_runtime_step(node))
     if not node.lacks:
         ids = _Ids(desired, node, notes, errors)
-        for name, wanted in desired.containers.items():
+        for name, wanted in concerned.items():
             steps += _container_steps(name, wanted, desired, node, ids, notes, errors)
         if desired.prune:
             steps += [
                 _destroy(name, seen, desired, "no longer declared")
                 for name, seen in node.containers.items()
-                if seen.fleet == desired.fleet and name not in desired.containers
+                if seen.fleet == desired.fleet and name not in desired.containers and desired.concerns(name)
             ]
     errors += conflicts(desired, node, steps)
     steps += network_steps(desired, node, steps, notes)
@@ -54,9 +55,9 @@ def make(desired: Desired, node: NodeSeen) -> Plan:
     return Plan(tuple(steps), tuple(notes), tuple(errors), unmanaged)
 
 
-def _capability_errors(desired: Desired, node: NodeSeen) -> list[str]:
+def _capability_errors(containers: Mapping[str, Mapping[str, Any]], node: NodeSeen) -> list[str]:
     errors = []
-    for name, wanted in desired.containers.items():
+    for name, wanted in containers.items():
         if wanted["state"] == "absent":
             continue
         if wanted.get("cpu_set"):
@@ -212,6 +213,8 @@ def _reconcile(
         # A rebuild starts the container anew, so what needed a restart comes with it.
         extra = tuple(c for c, _reason in restart) if rebuilds else ()
         steps.append(replace(rebuild, changes=rebuild.changes + extra))
+    if seen.kept and not rebuilds:
+        steps.append(_prove(name, seen, made))
     if restart and (rebuild is None or rebuild.held):
         reasons = sorted({reason for _change, reason in restart})
         step = Step(
@@ -226,6 +229,16 @@ def _reconcile(
         )
         steps.append(step.hold(_leave("restart", desired)))
     return steps
+
+
+def _prove(name: str, seen: ContainerSeen, target: Mapping[str, Any]) -> Step:
+    """What a rebuild under a gate still owes when its run was killed: the gate, and an end of the old root filesystem.
+
+    It comes late (``release``), for the gate is asked of a container that is as declared in all else.
+    """
+    template, digest = seen.kept or ("", "")
+    reason = f"rebuilt from {template}@{digest}, and the gate not yet passed"
+    return Step("container", name, "prove", "release", "live", reason, "rootfs", target=target)
 
 
 def _rebuild(

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import desired as desired_state
-from . import files, lock, plan, record
+from . import files, lock, plan, record, trial
 from .desired import Desired
 from .engines import lxc
 from .host import Host, apparmor_enabled
@@ -43,7 +43,7 @@ def run(
     host = host or Host(apparmor=apparmor_enabled())
     if not check:
         host.paths.make()
-    job = Job(desired, host, check, planner, params.get("expect"), watch)
+    job = Job(desired, host, check, planner, params.get("expect"), params.get("expect_containers") or {}, watch)
     try:
         with lock.held(host.paths, not check, _who(desired), float(params.get("lock_timeout") or 0)):
             return _locked(job)
@@ -66,6 +66,8 @@ class Job:
     check: bool
     planner: Planner
     expect: str | None
+    # The same of single containers, by name.
+    expect_containers: Mapping[str, str]
     watch: Watch | None
 
 
@@ -79,8 +81,7 @@ def _locked(job: Job) -> dict[str, Any]:
     made = job.planner(desired, seen.node)
     clock.mark("plan")
     statuses, errors = untouched(made), list(made.errors)
-    if job.expect and job.expect != made.fingerprint():
-        errors.append("this node or its declaration has changed since the plan was made; make a new plan")
+    errors += _unexpected(job, made)
     changed = bool(made.doable) and not errors
     if changed and not job.check:
         statuses, failures = _carry_out(job, made, seen)
@@ -92,6 +93,16 @@ def _locked(job: Job) -> dict[str, Any]:
     if not made.errors:
         errors += made.refusals
     return report(desired, made, statuses, errors, clock.times, seen, changed)
+
+
+def _unexpected(job: Job, made: Plan) -> list[str]:
+    """A plan that is not the one that was shown is not carried out."""
+    found, moved = made.fingerprints(), "since the plan was made; make a new plan"
+    errors = [f"{name} or its declaration has changed {moved}" for name, wanted in sorted(job.expect_containers.items())
+              if found.get(name, wanted) != wanted]  # fmt: skip
+    if job.expect and job.expect != made.fingerprint():
+        errors.append(f"this node or its declaration has changed {moved}")
+    return errors
 
 
 def _carry_out(job: Job, made: Plan, seen: Observation) -> tuple[list[str], list[str]]:
@@ -125,6 +136,7 @@ def _residue(made: Plan, after: Plan) -> list[str]:
 
 def _clear_staging(host: Host) -> None:
     """Remove what a run that was killed has left; the lock says that nobody is making it any more."""
+    trial.clear(host.paths)
     for name in os.listdir(host.paths.staging):
         files.remove_mounted_tree(f"{host.paths.staging}/{name}")
     for name in lxc.names(host):
@@ -149,6 +161,7 @@ def report(
         "changed": changed,
         "steps": steps,
         "fingerprint": made.fingerprint(),
+        "fingerprints": made.fingerprints(),
         "unmanaged": list(made.unmanaged),
         "notes": list(made.notes),
         "errors": errors,

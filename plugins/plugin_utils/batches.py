@@ -92,7 +92,7 @@ def make(results: Results, rules: Policy, labels: Labels = lambda _name: {}) -> 
     groups = _groups(sorted(members, key=rank), results)
     batches = [Batch(_by_node(part), bool(number == 0 and rules.canary)) for number, part in _parts(groups, rules)]
     last = _by_node(sorted(leaving, key=rank))
-    last |= {node: () for node in sorted(others, key=outcome.natural)}
+    last |= dict.fromkeys(sorted(others, key=outcome.natural), ())
     return batches + ([Batch(last)] if last else [])
 
 
