@@ -19,6 +19,7 @@ from ..module_utils import model
 from . import outcome, schema
 
 Results = Mapping[str, Mapping[str, Any]]
+_SHOWN = 10  # containers of a node that a batch's title names
 # Labels of a host of the inventory, be it a container or a node; empty for one that is none.
 Labels = Callable[[str], Mapping[str, Any]]
 
@@ -165,6 +166,68 @@ def _parts(groups: Sequence[list[tuple[str, str]]], rules: Policy) -> Iterable[t
             number, part = number + 1, []
     if part:
         yield number, part
+
+
+def document(batches: Sequence[Batch], results: Results) -> list[dict[str, Any]]:
+    """Batches as the playbook goes through them: of each node the containers, each with its plan's fingerprint."""
+    return [
+        {
+            "number": number,
+            "canary": batch.canary,
+            "text": _title(number, len(batches), batch),
+            "nodes": {node: _prints(names, results[node]) for node, names in batch.nodes.items()},
+        }
+        for number, batch in enumerate(batches, 1)
+    ]
+
+
+def _prints(names: Iterable[str], result: Mapping[str, Any]) -> dict[str, str]:
+    return {name: str((result.get("fingerprints") or {}).get(name, "")) for name in names}
+
+
+def _title(number: int, total: int, batch: Batch) -> str:
+    parts = [f"{_names(names) if names else 'itself'} on {node}" for node, names in batch.nodes.items()]
+    return f"Batch {number} of {total}{', the canary' if batch.canary else ''}: {'; '.join(parts)}"
+
+
+def _names(names: Sequence[str]) -> str:
+    more = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def report(rounds: Sequence[Mapping[str, Any]], stopped: int, results: Results) -> str:
+    """How a rollout that stopped at the batch number ``stopped`` ended: what was done, what failed, what was not tried.
+
+    ``results`` is what the nodes of that batch returned.
+    """
+    failed = rounds[stopped - 1]["nodes"]
+    away = sorted(node for node in failed if (results.get(node) or {}).get("unreachable"))
+    bad = sorted((name for node, names in failed.items() for name in names if _is_bad(name, results.get(node) or {})),
+                 key=outcome.natural)  # fmt: skip
+    passed = [*_members(rounds[: stopped - 1]), *(name for name in _members([rounds[stopped - 1]]) if name not in bad)]
+    lines = [
+        f"The rollout stopped at batch {stopped} of {len(rounds)}.",
+        f"done: {', '.join(passed) or 'none'}",
+        f"failed: {', '.join(bad) or 'none'}",
+        f"not tried: {', '.join(_members(rounds[stopped:])) or 'none'}",
+    ]
+    if away:
+        lines.append(f"unreachable: {', '.join(away)}; what was begun there is finished by the next run")
+    return "\n".join(lines)
+
+
+def _members(rounds: Iterable[Mapping[str, Any]]) -> list[str]:
+    return sorted((name for part in rounds for names in part["nodes"].values() for name in names), key=outcome.natural)
+
+
+def _is_bad(name: str, result: Mapping[str, Any]) -> bool:
+    """Whether something of a container was not done, or an error names it."""
+    steps = [step for step in result.get("steps") or [] if (step["kind"], step["name"]) == ("container", name)]
+    if not steps:
+        return bool(result.get("failed") or result.get("unreachable"))
+    undone = any(outcome.status(step, "apply") not in ("done", "held") for step in steps)
+    starts = (f"container {name}: ", f"{name}: ")
+    return undone or any(str(message).startswith(starts) for message in result.get("errors") or [])
 
 
 def _by_node(members: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
