@@ -90,9 +90,10 @@ def _command(host: Host, box: Box, argv: list[str], deadline: float) -> str | No
     status, words = _run(host, box, argv, deadline)
     if status == 0:
         return None
-    last = words.splitlines()[-1][:_WORDS] if words else "and said nothing"
-    how = "did not end in time" if status is None else f"ended with {status}"
-    return f"{argv[0]} {how}: {last}"
+    if status is None:
+        return f"{argv[0]} did not end in time"
+    said = f": {words.splitlines()[-1][:_WORDS]}" if words else " and said nothing"
+    return f"{argv[0]} ended with {status}{said}"
 
 
 def _run(host: Host, box: Box, argv: list[str], deadline: float) -> tuple[int | None, str]:

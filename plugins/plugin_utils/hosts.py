@@ -50,7 +50,9 @@ def populate(inventory: Any, fleet: Fleet) -> None:
         desired = {**shared, "containers": containers, "secrets": own}
         _add(inventory, name, {**variables, **rollout, "carve_desired": desired, "carve_labels": _texts(labels)})
         inventory.add_group(_group("on", name))
-        for group in ("carve_nodes", *_label_groups(labels)):
+        # Before any host is looked at, a play can ask for groups, and not for variables.
+        rolled = ("carve_rollouts",) if rollout else ()
+        for group in ("carve_nodes", *rolled, *_label_groups(labels)):
             inventory.add_child(inventory.add_group(group), name)
         for container in by_node[name]:
             # A container that should be absent is no host; the node still hears of it.

@@ -37,7 +37,7 @@ def check(manifest: Any, containers: list[Container], report: Report, warn: Repo
         report(problem.path, problem.message)
     flats = _containers(manifest, containers, networks, report)
     _names(manifest, containers, report)
-    _rollout_order(manifest, containers, report)
+    _rollout_order(manifest, containers, warn)
     _shared_ids(containers, report)
     _shared_addresses(manifest, containers, flats, report)
     overcommit = section(manifest, "policy").get("overcommit", True) is not False
@@ -139,8 +139,8 @@ def _names(manifest: Any, containers: list[Container], report: Report) -> None:
             report(("nodes", name), f"{name!r} has a meaning of its own in every inventory; write another name")
 
 
-def _rollout_order(manifest: Any, containers: list[Container], report: Report) -> None:
-    """An order by a label that nothing has is a slip of the pen."""
+def _rollout_order(manifest: Any, containers: list[Container], warn: Report) -> None:
+    """An order by a label that nothing has is a slip of the pen, or what the last one that had it has left."""
     bodies = [body for body in section(manifest, "nodes").values() if isinstance(body, Mapping)]
     known = {str(key) for body in bodies for key in section(body, "labels")}
     known |= {str(key) for container in containers for key in container.labels}
@@ -149,7 +149,7 @@ def _rollout_order(manifest: Any, containers: list[Container], report: Report) -
     for label in listed:
         if isinstance(label, str) and label.strip() not in known:
             instead = model.nearest(label, sorted(known)) if known else "write labels: of nodes or containers first"
-            report(("policy", "rollout", "order"), f"nothing has a label {label!r}; {instead}")
+            warn(("policy", "rollout", "order"), f"nothing has a label {label!r}; {instead}")
 
 
 def _shared_ids(containers: list[Container], report: Report) -> None:

@@ -11,7 +11,6 @@ import os
 import pty
 import select
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -19,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from ansible_collections.carve.vps.tests.integration.desk import CARVE, Desk
 from ansible_collections.carve.vps.tests.integration.support import (
     exists,

@@ -103,6 +103,7 @@ def test_canary_and_batches_in_the_declared_order(desk: Desk) -> None:
 
 
 def test_check_mode_shows_the_whole_plan_and_rolls_nothing_out(desk: Desk) -> None:
+    desk.manifest["containers"]["x-3"].pop("ram", None)
     desk.manifest["defaults"]["ram"] = "100M"
     code, output = desk.carve("apply", "--check")
     assert code == 2 and batches(output) == [], output
@@ -123,15 +124,15 @@ def test_the_first_batch_that_fails_is_the_last(desk: Desk) -> None:
     assert batches(output) == ["x-5", "x-6, x-1"]
     assert "container x-6: gate: test ended with 1" in output
     assert "The rollout stopped at batch 2 of 4." in output
-    assert re.search(r"done: x-1, x-5\n.*failed: x-6\n.*not tried: x-2, x-3, x-4\n", output), output
-    assert "Applied: 3 changed, 2 not tried. 1 node failed." in output
+    assert "done: x-5, x-1\n  failed: x-6\n  not tried: x-2, x-3, x-4\n" in output, output
+    assert "Applied: 3 changed, 3 not tried. 1 node failed." in output
     changed = {name for name in NAMES if str(128 << 20) in limits(name).values()}
     assert changed == {"x-5", "x-6", "x-1"}
     assert inits() == before
     # Mended, the next run does what is left.
     inside("x-6", "rm", "/broken")
     code, output = desk.carve("apply", "--yes")
-    assert code == 0 and batches(output) == ["x-2", "x-4"], output
+    assert code == 0 and batches(output) == ["x-2", "x-3, x-4"], output
     as_declared(desk)
 
 
@@ -146,7 +147,7 @@ def test_a_template_that_fails_its_gate_is_rolled_back(desk: Desk) -> None:
     assert batches(output) == ["x-5", "x-6, x-1"]
     assert "rebuild ROLLED BACK" in output and "container x-1: gate: sh ended with 1" in output
     assert f"container x-1: rolled back to app@{records['x-1'].digest}" in output
-    assert re.search(r"done: x-5, x-6\n.*failed: x-1\n.*not tried: x-2, x-3, x-4\n", output), output
+    assert "done: x-5, x-6\n  failed: x-1\n  not tried: x-2, x-3, x-4\n" in output, output
     assert versions() == {**dict.fromkeys(NAMES, "1"), "x-5": "2", "x-6": "2"}
     # It serves again as it was.
     assert box("x-1").record == records["x-1"]

@@ -74,7 +74,8 @@ def test_what_is_reported(node: Node) -> None:
     node.seen = with_container(EMPTY, "strange", running=True)
     result = node.run({"web": {"state": "stopped"}, "db": {}}, allow=[])
     assert set(result) == {
-        "changed", "steps", "fingerprint", "fingerprints", "unmanaged", "notes", "errors", "containers", "diff", "timings",
+        "changed", "steps", "fingerprint", "fingerprints", "unmanaged", "notes", "errors", "containers", "diff",
+        "timings",
     }  # fmt: skip
     assert result["unmanaged"] == ["strange"]
     assert result["containers"] == {"db": {"state": "running"}, "web": {"state": "stopped"}}
