@@ -124,7 +124,7 @@ def test_the_first_batch_that_fails_is_the_last(desk: Desk) -> None:
     assert batches(output) == ["x-5", "x-6, x-1"]
     assert "container x-6: gate: test ended with 1" in output
     assert "The rollout stopped at batch 2 of 4." in output
-    assert "done: x-5, x-1\n  failed: x-6\n  not tried: x-2, x-3, x-4\n" in output, output
+    assert "done: x-5, x-1\nfailed: x-6\nnot tried: x-2, x-3, x-4\n" in output, output
     assert "Applied: 3 changed, 3 not tried. 1 node failed." in output
     changed = {name for name in NAMES if str(128 << 20) in limits(name).values()}
     assert changed == {"x-5", "x-6", "x-1"}
@@ -147,7 +147,7 @@ def test_a_template_that_fails_its_gate_is_rolled_back(desk: Desk) -> None:
     assert batches(output) == ["x-5", "x-6, x-1"]
     assert "rebuild ROLLED BACK" in output and "container x-1: gate: sh ended with 1" in output
     assert f"container x-1: rolled back to app@{records['x-1'].digest}" in output
-    assert "done: x-5, x-6\n  failed: x-1\n  not tried: x-2, x-3, x-4\n" in output, output
+    assert "done: x-5, x-6\nfailed: x-1\nnot tried: x-2, x-3, x-4\n" in output, output
     assert versions() == {**dict.fromkeys(NAMES, "1"), "x-5": "2", "x-6": "2"}
     # It serves again as it was.
     assert box("x-1").record == records["x-1"]
