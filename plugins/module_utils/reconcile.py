@@ -22,7 +22,7 @@ from .desired import Desired
 from .engines import lxc
 from .host import Host, apparmor_enabled
 from .observe import Observation, observe
-from .steps import HELD, PLANNED, NodeSeen, Plan, Step, untouched
+from .steps import HELD, PLANNED, ContainerSeen, NodeSeen, Plan, Step, untouched
 
 # Told of every step before and after it is carried out.
 Watch = Callable[[Step, str], None]
@@ -166,9 +166,7 @@ def report(
         "notes": list(made.notes),
         "errors": errors,
         "containers": {
-            name: {"state": "running" if found.running else "stopped"}
-            for name, found in sorted(seen.node.containers.items())
-            if found.fleet == desired.fleet
+            name: _brief(found) for name, found in sorted(seen.node.containers.items()) if found.fleet == desired.fleet
         },
         "diff": _diff(made),
         "timings": {key: round(value, 4) for key, value in times.items()},
@@ -176,6 +174,17 @@ def report(
     if errors:
         result.update(_failure(errors))
     return result
+
+
+def _brief(found: ContainerSeen) -> dict[str, Any]:
+    """What the rest of the fleet should know of a container."""
+    ip = {
+        path.split(".")[1]: [address.partition("/")[0] for address in value or ()]
+        for path, value in found.recorded.items()
+        if path.endswith(".ip")
+    }
+    template = f"{found.recorded.get('template')}@{found.digest}"
+    return {"state": "running" if found.running else "stopped", "template": template, "ip": ip}
 
 
 def _diff(made: Plan) -> dict[str, str]:

@@ -205,10 +205,12 @@ errors:
   type: list
   elements: str
 containers:
-  description: The fleet's containers on the node after the run, with their state.
+  description:
+    - The fleet's containers on the node after the run, with their state, the template version that they were made from,
+      and their addresses by interface.
   returned: always
   type: dict
-  sample: {"web-1": {"state": "running"}}
+  sample: {"web-1": {"state": "running", "template": "debian-13@1f2e3d", "ip": {"eth0": ["203.0.113.10"]}}}
 timings:
   description: Seconds that each part of the run took.
   returned: always

@@ -90,9 +90,10 @@ def make(results: Results, rules: Policy, labels: Labels = lambda _name: {}) -> 
         if doable and not actions:
             others.append(node)
     rank = _rank(rules.order, labels)
-    groups = _groups(sorted(members, key=rank), results)
-    batches = [Batch(_by_node(part), bool(number == 0 and rules.canary)) for number, part in _parts(groups, rules)]
-    last = _by_node(sorted(leaving, key=rank))
+    groups = _groups([*sorted(members, key=rank), *sorted(leaving, key=rank)], results)
+    changed = [group for group in groups if group[0] not in leaving]
+    batches = [Batch(_by_node(part), bool(number == 0 and rules.canary)) for number, part in _parts(changed, rules)]
+    last = _by_node(member for group in groups if group[0] in leaving for member in group)
     last |= dict.fromkeys(sorted(others, key=outcome.natural), ())
     return batches + ([Batch(last)] if last else [])
 
@@ -140,12 +141,15 @@ def _groups(members: Sequence[tuple[str, str]], results: Results) -> list[list[t
 
 
 def _addresses(member: tuple[str, str], results: Results) -> set[str]:
-    """The addresses that a container gets or gives back."""
+    """The addresses that a container gets or gives back: one that is removed, all of its own."""
     node, name = member
-    return {
+    steps = [step for step in results[node].get("steps") or [] if (step["kind"], step["name"]) == ("container", name)]
+    own: Mapping[str, Any] = {}
+    if any(step["action"] == "destroy" for step in steps):
+        own = ((results[node].get("containers") or {}).get(name) or {}).get("ip") or {}
+    return {address for listed in own.values() for address in listed} | {
         item.partition("/")[0].strip()
-        for step in results[node].get("steps") or []
-        if step["kind"] == "container" and step["name"] == name
+        for step in steps
         for change in step.get("changes") or []
         if str(change["field"]).endswith(".ip")
         for text in (change.get("before"), change.get("after"))

@@ -86,6 +86,14 @@ def test_an_address_that_goes_from_one_to_another_keeps_them_together() -> None:
     assert [batch.containers for batch in made] == [["a"], ["b", "d"], ["c"], ["e"]]
 
 
+def test_what_takes_the_address_of_one_that_goes_goes_with_it() -> None:
+    gone, other = (step(name, "destroy", "destroy", "no longer declared", ("state", "running", None)) for name in "xy")
+    ip = {"x": {"ip": {"eth0": ["10.0.0.5", "fd00::5"]}}, "y": {"ip": {"eth0": ["10.0.0.9"]}}}
+    looks = {"n1": result(change("a"), address("b", None, "fd00::5/64"), change("c"), gone, other, containers=ip)}
+    made = batches.make(looks, Policy(canary=1, batch=1))
+    assert [sorted(batch.containers) for batch in made] == [["a"], ["b", "x"], ["c"], ["y"]]
+
+
 def test_what_the_playbook_goes_through() -> None:
     looks = {"n1": result(*(change(f"c-{i}") for i in range(1, 15)), fingerprints={"c-1": "f1"}),
              "n2": result(step("runtime", "change", "live", "programs", kind="node"))}  # fmt: skip
