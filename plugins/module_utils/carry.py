@@ -72,7 +72,7 @@ class Account:
         try:
             hands.settle()
         except OSError as error:
-            self.errors.append(f"what was done cannot be recorded: {error}")
+            self.errors.append(f"what was done cannot be recorded: {hands.words(error)}")
             for index in indexes:
                 self.statuses[index] = FAILED
                 self._broken.add((self._plan.steps[index].kind, self._plan.steps[index].name))
@@ -94,7 +94,7 @@ class Account:
             except (OSError, EngineError, BuildError) as error:
                 self.statuses[index] = FAILED
                 self._broken.add((step.kind, step.name))
-                self.errors.append(f"{step.kind} {step.name}: {step.action}: {error}")
+                self.errors.append(f"{step.kind} {step.name}: {step.action}: {hands.words(error)}")
             if watch:
                 watch(step, self.statuses[index])
 

@@ -10,6 +10,7 @@ LXC's hook loads this module at every start of a container, so what only changes
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 from collections.abc import Iterable
@@ -17,6 +18,7 @@ from typing import Any
 
 from .kernel import syscalls
 
+FULL = os.strerror(errno.ENOSPC)
 _SYNCS_AT_ONCE = 16  # a file system puts what is synced at once on disk together
 
 

@@ -11,6 +11,7 @@ between finds the same difference again.
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import time
@@ -18,7 +19,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from . import bridges, builder, facets, files, gate, model, power, rootfs, runtime, trial
+from . import bridges, builder, facets, files, gate, model, power, rootfs, runtime, trial, units
 from .desired import Desired
 from .engines import lxc
 from .facets import identity
@@ -232,6 +233,20 @@ class Hands:
         with self._guard:
             del self._boxes[step.name]
             self._unsaved.pop(step.name, None)
+
+    def words(self, error: Exception) -> str:
+        """What went wrong, in words: of a full disk first which one it is, whoever it was that ran into it."""
+        full = getattr(error, "disk_full", False) or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+        if not full and files.FULL not in str(error):
+            return str(error)
+        base = self._host.paths.base
+        disk = os.statvfs(base)
+        total, free = (units.show_size(disk.f_frsize * blocks >> 20 << 20) for blocks in (disk.f_blocks, disk.f_bavail))
+        what = "space" if disk.f_ffree or not disk.f_files else "inode"
+        begun = (
+            f"the disk of {base} is full: no {what} is left of {total}; what was begun is removed ({free} are free now)"
+        )
+        return begun if isinstance(error, OSError) else f"{begun}\n{error}"
 
     def _keep(self, box: Box, fields: dict[str, Any]) -> None:
         """What now holds; ``settle`` puts it on disk."""

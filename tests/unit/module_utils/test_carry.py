@@ -40,6 +40,9 @@ class Fake:
         if label in self.fails:
             raise self.error
 
+    def words(self, error: Exception) -> str:
+        return str(error)
+
     def settle(self) -> None:
         with self.guard:
             self.done.append("-")
