@@ -31,8 +31,10 @@ TELLING = 12
 # Variables of the playbooks that are theirs alone.
 INNER = {
     "carve_allowed", "carve_answer", "carve_confirmed", "carve_containers", "carve_desired", "carve_expect",
-    "carve_nodes",
-    "carve_planned", "carve_protected", "carve_result", "carve_verb",
+    "carve_nodes", "carve_planned", "carve_protected", "carve_result", "carve_verb",
+    # Of rollouts.
+    "carve_batch", "carve_batch_number", "carve_batches", "carve_expect_containers", "carve_gate", "carve_only",
+    "carve_rollouts", "carve_tried", "carve_wanted",
 }  # fmt: skip
 # For documentation and for private use: RFC 5737, 3849, 1918, 4193, 3927, 4291, 1122.
 NETWORKS = [
