@@ -236,17 +236,16 @@ class Hands:
 
     def words(self, error: Exception) -> str:
         """What went wrong, in words: of a full disk first which one it is, whoever it was that ran into it."""
-        full = getattr(error, "disk_full", False) or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
-        if not full and files.FULL not in str(error):
+        known = getattr(error, "disk_full", False) or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+        if not known and files.FULL not in str(error):
             return str(error)
         base = self._host.paths.base
         disk = os.statvfs(base)
         total, free = (units.show_size(disk.f_frsize * blocks >> 20 << 20) for blocks in (disk.f_blocks, disk.f_bavail))
         what = "space" if disk.f_ffree or not disk.f_files else "inode"
-        begun = (
-            f"the disk of {base} is full: no {what} is left of {total}; what was begun is removed ({free} are free now)"
-        )
-        return begun if isinstance(error, OSError) else f"{begun}\n{error}"
+        said = "" if isinstance(error, OSError) else f" ({str(error).splitlines()[0].rstrip(':')})"
+        full = f"the disk of {base} is full: no {what} is left of {total}{said}"
+        return f"{full}; what was begun is removed, {free} free now"
 
     def _keep(self, box: Box, fields: dict[str, Any]) -> None:
         """What now holds; ``settle`` puts it on disk."""

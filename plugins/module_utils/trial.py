@@ -19,7 +19,7 @@ from __future__ import annotations
 import contextlib
 import os
 
-from . import files, power, record
+from . import files, record
 from .host import Box, Host
 from .paths import Paths
 
@@ -74,6 +74,8 @@ def accept(paths: Paths, name: str) -> None:
 
 def roll_back(host: Host, box: Box) -> Box:
     """The end of a trial that was not: the old container is in its place again, and runs if it did before."""
+    from . import power  # every run looks for trials, and few roll back
+
     paths, name = host.paths, box.name
     to_be_started = was_running(box.directory)
     old = record.load(_kept(paths, name))

@@ -19,6 +19,7 @@ from ..module_utils import model
 from . import outcome, schema
 
 Results = Mapping[str, Mapping[str, Any]]
+Member = tuple[str, str]  # a node, and the container on it
 _SHOWN = 10  # containers of a node that a batch's title names
 # Labels of a host of the inventory, be it a container or a node; empty for one that is none.
 Labels = Callable[[str], Mapping[str, Any]]
@@ -79,18 +80,20 @@ def canonical(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 def make(results: Results, rules: Policy, labels: Labels = lambda _name: {}) -> list[Batch]:
     """The batches of a rollout, in their order. ``results`` is what ``carve.vps.node`` returned in check mode."""
-    members: list[tuple[str, str]] = []
-    leaving: list[tuple[str, str]] = []
+    members: dict[Member, list[outcome.Step]] = {}
     others: list[str] = []
     for node, result in results.items():
         doable = [step for step in result.get("steps") or [] if outcome.status(step, "plan") == "planned"]
-        actions = _actions(doable)
-        members += [(node, name) for name, found in actions.items() if "destroy" not in found]
-        leaving += [(node, name) for name, found in actions.items() if "destroy" in found]
-        if doable and not actions:
+        for step in doable:
+            if step["kind"] == "container":
+                members.setdefault((node, str(step["name"])), []).append(step)
+        if doable and all(step["kind"] != "container" for step in doable):
             others.append(node)
+    leaving = {member for member, steps in members.items() if any(step["action"] == "destroy" for step in steps)}
     rank = _rank(rules.order, labels)
-    groups = _groups([*sorted(members, key=rank), *sorted(leaving, key=rank)], results)
+    ordered = sorted(members, key=lambda member: (member in leaving, rank(member)))
+    groups = _groups(ordered, {member: _addresses(steps) for member, steps in members.items()}
+                     | {(node, name): _held_by(name, results[node]) for node, name in leaving})  # fmt: skip
     changed = [group for group in groups if group[0] not in leaving]
     batches = [Batch(_by_node(part), bool(number == 0 and rules.canary)) for number, part in _parts(changed, rules)]
     last = _by_node(member for group in groups if group[0] in leaving for member in group)
@@ -98,19 +101,10 @@ def make(results: Results, rules: Policy, labels: Labels = lambda _name: {}) -> 
     return batches + ([Batch(last)] if last else [])
 
 
-def _actions(doable: Iterable[Mapping[str, Any]]) -> dict[str, set[str]]:
-    """What is to be done to each container."""
-    found: dict[str, set[str]] = {}
-    for step in doable:
-        if step["kind"] == "container":
-            found.setdefault(str(step["name"]), set()).add(str(step["action"]))
-    return found
-
-
-def _rank(order: Sequence[str], labels: Labels) -> Callable[[tuple[str, str]], Any]:
+def _rank(order: Sequence[str], labels: Labels) -> Callable[[Member], Any]:
     """Sort key of ``(node, container)``: labels first, those without one last, then names as people sort them."""
 
-    def key(member: tuple[str, str]) -> Any:
+    def key(member: Member) -> Any:
         node, name = member
         own, nodes = (labels(name), labels(node)) if order else ({}, {})
         values = [own.get(label, nodes.get(label)) for label in order]
@@ -119,35 +113,9 @@ def _rank(order: Sequence[str], labels: Labels) -> Callable[[tuple[str, str]], A
     return key
 
 
-def _groups(members: Sequence[tuple[str, str]], results: Results) -> list[list[tuple[str, str]]]:
-    """Members that cannot be apart, together, each group where its first one stands."""
-    leader = {member: member for member in members}
-
-    def find(member: tuple[str, str]) -> tuple[str, str]:
-        while leader[member] != member:
-            member = leader[member]
-        return member
-
-    place = {member: index for index, member in enumerate(members)}
-    holders: dict[str, tuple[str, str]] = {}
-    for member in members:
-        for address in _addresses(member, results):
-            one, other = sorted((find(holders.setdefault(address, member)), find(member)), key=place.__getitem__)
-            leader[other] = one
-    groups: dict[tuple[str, str], list[tuple[str, str]]] = {}
-    for member in members:
-        groups.setdefault(find(member), []).append(member)
-    return list(groups.values())
-
-
-def _addresses(member: tuple[str, str], results: Results) -> set[str]:
-    """The addresses that a container gets or gives back: one that is removed, all of its own."""
-    node, name = member
-    steps = [step for step in results[node].get("steps") or [] if (step["kind"], step["name"]) == ("container", name)]
-    own: Mapping[str, Any] = {}
-    if any(step["action"] == "destroy" for step in steps):
-        own = ((results[node].get("containers") or {}).get(name) or {}).get("ip") or {}
-    return {address for listed in own.values() for address in listed} | {
+def _addresses(steps: Iterable[outcome.Step]) -> set[str]:
+    """The addresses that a container gets or gives back."""
+    return {
         item.partition("/")[0].strip()
         for step in steps
         for change in step.get("changes") or []
@@ -158,10 +126,37 @@ def _addresses(member: tuple[str, str], results: Results) -> set[str]:
     }
 
 
-def _parts(groups: Sequence[list[tuple[str, str]]], rules: Policy) -> Iterable[tuple[int, list[tuple[str, str]]]]:
+def _held_by(name: str, result: Mapping[str, Any]) -> set[str]:
+    """The addresses that a container has."""
+    found = (result.get("containers") or {}).get(name) or {}
+    return {address for listed in (found.get("ip") or {}).values() for address in listed}
+
+
+def _groups(members: Sequence[Member], addresses: Mapping[Member, set[str]]) -> list[list[Member]]:
+    """Members that cannot be apart, together, each group where its first one stands."""
+    leader = {member: member for member in members}
+    place = {member: index for index, member in enumerate(members)}
+
+    def find(member: Member) -> Member:
+        while leader[member] != member:
+            member = leader[member]
+        return member
+
+    holders: dict[str, Member] = {}
+    for member in members:
+        for address in addresses[member]:
+            one, other = sorted((find(holders.setdefault(address, member)), find(member)), key=place.__getitem__)
+            leader[other] = one
+    groups: dict[Member, list[Member]] = {}
+    for member in members:
+        groups.setdefault(find(member), []).append(member)
+    return list(groups.values())
+
+
+def _parts(groups: Sequence[list[Member]], rules: Policy) -> Iterable[tuple[int, list[Member]]]:
     """The groups dealt out: each batch is as large as it should be, or larger by what cannot be apart."""
     size = rules.size(sum(len(group) for group in groups))
-    number, part = 0, list[tuple[str, str]]()
+    number, part = 0, list[Member]()
     for group in groups:
         limit = rules.canary if number == 0 and rules.canary else size
         part += group
@@ -234,7 +229,7 @@ def _is_bad(name: str, result: Mapping[str, Any]) -> bool:
     return undone or any(str(message).startswith(starts) for message in result.get("errors") or [])
 
 
-def _by_node(members: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
+def _by_node(members: Iterable[Member]) -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
     for node, name in members:
         found[node] = (*found.get(node, ()), name)

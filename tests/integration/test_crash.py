@@ -241,6 +241,34 @@ def test_rebuilding_under_a_gate(fleet: Fleet) -> None:
     each_point(fleet, 12, two_from_the_base, two_from_another_template)
 
 
+@pytest.mark.parametrize("ending", ["accepted", "replaced", "destroyed"])
+def test_a_trial_that_was_left_may_end_in_other_ways(fleet: Fleet, ending: str) -> None:
+    """Left on trial by a killed run, containers meet a run without a gate, a newer template, or their end."""
+    fleet.templates["derived"] = {"from": "base", "commands": ["touch /derived"]}
+    two_from_another_template(fleet)
+    fleet.run(ALL)
+    two_from_the_base(fleet)
+    fleet.run(ALL)
+    two_from_another_template(fleet)
+    fleet.options = {"gate": {"timeout": 60}}
+    assert killed(fleet, "step 4")  # after the last of both rebuilds
+    assert names_in(Paths().kept) == {"x-a", "x-b"}
+    assert [(step["action"], step["status"]) for step in fleet.check(ALL)["steps"]] == [("prove", "planned")] * 2
+    if ending == "accepted":
+        fleet.options = {}
+        predicted = fleet.check(ALL)
+        assert predicted["steps"] and fleet.run(ALL)["fingerprint"] == predicted["fingerprint"]
+    elif ending == "replaced":
+        fleet.templates["derived"] = {"from": "base", "commands": ["touch /newer"]}
+        # What never passed is nothing to go back to.
+        result = fleet.run(ALL, gate={"timeout": 1, "command": ["test", "!", "-e", "/newer"]})
+        assert result["msg"].count("rolled back to base@") == 2
+        assert names_in(Paths().kept) == set()
+    else:
+        fleet.containers = {}
+    assert_converges(fleet, ending)
+
+
 def test_rolling_back(fleet: Fleet) -> None:
     """A run that is killed while it rolls back: the next one ends with the old root filesystems in their place, too,
     as long as the new ones do not pass; and with the new ones when they do."""

@@ -81,8 +81,8 @@ def test_a_disk_that_is_full_while_a_template_is_built(fleet: Fleet, crumb: dict
         "base": "failed", "small": "done", "x-one": "not tried", "x-two": "done",
     }  # fmt: skip
     (error,) = result["errors"]
-    assert error.startswith(f"template base: build: the disk of {Paths().base} is full: no space is left of 4"), error
-    assert "tar --extract" in error
+    assert error.startswith(f"template base: build: the disk of {Paths().base} is full: no space is left of "), error
+    assert "(tar --extract --file … ended with 2)" in error and "\n" not in error
     # Nothing is left of it, and what there was room for is there.
     assert names_in(Paths().templates) == ["small"] and names_in(Paths().staging) == []
     assert (exists("x-one"), exists("x-two")) == (False, True)
@@ -103,7 +103,7 @@ def test_a_disk_that_is_full_while_containers_are_created(fleet: Fleet, crumb: d
     assert {step["name"]: step["status"] for step in result["steps"]} == {"x-two": "failed", "x-three": "failed"}
     assert len(result["errors"]) == 2
     for error in result["errors"]:
-        assert f"create: the disk of {Paths().base} is full: no space is left of 4" in error
+        assert f"create: the disk of {Paths().base} is full: no space is left of " in error
     assert names_in(Paths().containers) == ["x-one"] and names_in(Paths().staging) == []
     # A change that cannot be recorded is not taken for done, either.
     fleet.containers = {"x-one": {**fleet.containers["x-one"], "ram": "1G", "hosts": {"a.x": "192.0.2.1"}}}
