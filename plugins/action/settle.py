@@ -30,15 +30,16 @@ class ActionModule(ActionBase):
         nodes = sorted(variables["groups"].get("carve_nodes", ()))
         bodies = {node: variables["hostvars"].raw_get(node) for node in nodes}
         results = {node: body.get(options["register"]) for node, body in bodies.items()}
-        found, silent = settlement.findings(results, variables["ansible_play_hosts_all"])
+        said = settlement.findings(results, variables["ansible_play_hosts_all"])
         first = bodies[nodes[0]] if nodes else {}
         hint = first.get("carve_hint") or {}
         before = whereabouts.load(Path(hint["file"])) if hint else whereabouts.NOWHERE
         settled = settlement.settle(
             Look(
                 shares=settlement.shares(bodies),
-                found=found,
-                silent=silent,
+                found=said.found,
+                silent=said.silent,
+                left=said.left,
                 unplaced=first.get("carve_unplaced") or {},
                 before=before,
                 made_from=hint.get("digest", ""),

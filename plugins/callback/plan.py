@@ -290,17 +290,21 @@ class CallbackModule(CallbackBase):
         if name in self._unshown:
             found = outcome.merge(self._unshown[name], found)
         self._unshown[name] = found
-        self._remember(name, found, verb)
+        self._remember(name, found, verb, rolling="carve_only" in result.task.get_vars())
         # What was done is told as it happens; a plan is read as a whole, in an order that does not change.
         if verb == "apply":
             self._show_nodes()
 
-    def _remember(self, name: str, found: dict[str, Any], verb: str) -> None:
+    def _remember(self, name: str, found: dict[str, Any], verb: str, rolling: bool) -> None:
         """Keeps what all of a node's tasks came to. What was planned is history once it has been applied; where it
         never was, because the run ended before, the plan stands for what was not tried."""
         before = self._results.get(name)
-        again = before is not None and self._verbs[name] == verb
-        self._results[name] = outcome.merge(before, found) if before is not None and again else found
+        if before is not None and rolling:
+            self._results[name] = outcome.overlay(before, found)
+        elif before is not None and self._verbs[name] == verb:
+            self._results[name] = outcome.merge(before, found)
+        else:
+            self._results[name] = found
         self._verbs[name] = verb
 
     def _show_nodes(self) -> None:

@@ -33,6 +33,11 @@ def container_spec() -> dict[str, dict[str, Any]]:
     return {field.name: option(field) for field in model.CONTAINER}
 
 
+def gate_spec() -> dict[str, Any]:
+    """The option ``gate``."""
+    return {"type": "dict", "options": {field.name: option(field) for field in model.GATE}}
+
+
 def one_container(params: Mapping[str, Any]) -> dict[str, Any]:
     """A node's desired state from the options of ``carve.vps.container``: that one container, and no other touched."""
     own = {field.name: params[field.name] for field in model.CONTAINER if params.get(field.name) is not None}

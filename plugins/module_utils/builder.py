@@ -37,6 +37,11 @@ _ABOUT = "template.json"
 class BuildError(Exception):
     """A template cannot be built; the message holds the words of the program that failed."""
 
+    def __init__(self, message: str, output: str = "") -> None:
+        super().__init__(message)
+        # Programs go on for a while after the line that tells why.
+        self.disk_full = files.FULL in output
+
 
 def build(paths: Paths, name: str, digest: str, definition: Mapping[str, Any], parent: str | None) -> None:
     """Make one version of a template. ``parent`` is the version of ``from:``. Raises ``BuildError``."""
@@ -233,4 +238,4 @@ def _run(command: list[str]) -> None:
         raise BuildError(f"{command[0]} is not installed; run carve.vps.bootstrap on this node") from error
     if result.returncode:
         tail = "\n".join(result.stdout.strip().splitlines()[-_OUTPUT_LINES:])
-        raise BuildError(f"{' '.join(command[:3])} … ended with {result.returncode}:\n{tail}")
+        raise BuildError(f"{' '.join(command[:3])} … ended with {result.returncode}:\n{tail}", result.stdout)

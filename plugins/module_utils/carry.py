@@ -14,7 +14,7 @@ from .builder import BuildError
 from .engines.lxc import EngineError
 from .hands import Hands
 from .power import AT_ONCE
-from .steps import DONE, FAILED, NOT_TRIED, PLANNED, Plan, Step, untouched
+from .steps import DONE, FAILED, NOT_TRIED, PLANNED, ROLLED_BACK, Plan, Step, untouched
 
 
 class Account:
@@ -30,26 +30,57 @@ class Account:
         """Carry out every step that is not held back. One object's failure stops what depends on it, and only that."""
         numbered = [(i, step) for i, step in enumerate(self._plan.steps) if not step.held]
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            for _key, group in groupby(numbered, key=lambda item: (item[1].phase, item[1].order)):
-                queues: dict[tuple[str, str], list[tuple[int, Step]]] = {}
-                for index, step in group:
-                    queues.setdefault((step.kind, step.name), []).append((index, step))
-                list(pool.map(lambda queue: self._in_turn(queue, hands, watch), queues.values()))
-                self._settle(hands, [i for queue in queues.values() for i, _step in queue])
-                hands.pause_after([self._plan.steps[i] for queue in queues.values() for i, _step in queue])
+            self._phases([item for item in numbered if item[1].phase != "release"], pool, hands, watch)
+            # Before anything is released that a container would need which is rolled back.
+            self._gate(numbered, hands)
+            self._phases([item for item in numbered if item[1].phase == "release"], pool, hands, watch)
+
+    def _phases(
+        self,
+        numbered: list[tuple[int, Step]],
+        pool: ThreadPoolExecutor,
+        hands: Hands,
+        watch: Callable[[Step, str], None] | None,
+    ) -> None:
+        for _key, group in groupby(numbered, key=lambda item: (item[1].phase, item[1].order)):
+            queues: dict[tuple[str, str], list[tuple[int, Step]]] = {}
+            for index, step in group:
+                queues.setdefault((step.kind, step.name), []).append((index, step))
+            list(pool.map(lambda queue: self._in_turn(queue, hands, watch), queues.values()))
+            self._settle(hands, [i for queue in queues.values() for i, _step in queue])
+            hands.pause_after([self._plan.steps[i] for queue in queues.values() for i, _step in queue])
+
+    def _gate(self, numbered: list[tuple[int, Step]], hands: Hands) -> None:
+        """Who does not pass the gate has failed, even where every step was done; a rebuild of it is undone."""
+        steps = [(i, step) for i, step in numbered if step.kind == "container"]
+        touched = [step.name for _i, step in steps if step.action not in ("stop", "destroy")]
+        failed = {name for kind, name in self._broken if kind == "container"}
+        for name, verdict in sorted(hands.gate(touched, failed).items()):
+            self._broken.add(("container", name))
+            if verdict.reason is not None:
+                self.errors.append(f"container {name}: gate: {verdict.reason}")
+            if verdict.problem is not None:
+                self.errors.append(f"container {name}: cannot be rolled back: {verdict.problem}")
+            if verdict.rolled_back is not None:
+                self.errors.append(f"container {name}: rolled back to {verdict.rolled_back}")
+                for index, step in steps:
+                    if step.name == name and step.action in ("rebuild", "prove"):
+                        self.statuses[index] = ROLLED_BACK
 
     def _settle(self, hands: Hands, indexes: list[int]) -> None:
         """A phase is done when it is on disk; where that fails, none of it is."""
         try:
             hands.settle()
         except OSError as error:
-            self.errors.append(f"what was done cannot be recorded: {error}")
+            self.errors.append(f"what was done cannot be recorded: {hands.words(error)}")
             for index in indexes:
                 self.statuses[index] = FAILED
                 self._broken.add((self._plan.steps[index].kind, self._plan.steps[index].name))
 
     def _in_turn(self, queue: list[tuple[int, Step]], hands: Hands, watch: Callable[[Step, str], None] | None) -> None:
         for index, step in queue:
+            if self.statuses[index] != PLANNED:
+                continue
             broken = next((need for need in _needs(step) if need in self._broken), None)
             if broken:
                 self.statuses[index] = NOT_TRIED
@@ -63,7 +94,7 @@ class Account:
             except (OSError, EngineError, BuildError) as error:
                 self.statuses[index] = FAILED
                 self._broken.add((step.kind, step.name))
-                self.errors.append(f"{step.kind} {step.name}: {step.action}: {error}")
+                self.errors.append(f"{step.kind} {step.name}: {step.action}: {hands.words(error)}")
             if watch:
                 watch(step, self.statuses[index])
 

@@ -41,6 +41,14 @@ class Desired:
     elsewhere: Mapping[str, str] = field(default_factory=dict)
     # Containers that are neither to be created nor to be destroyed, and why.
     hold: Mapping[str, str] = field(default_factory=dict)
+    # The containers that this run is limited to; ``None`` for all.
+    only: frozenset[str] | None = None
+    # What is asked of the containers once they are as declared (``model.GATE``); ``None`` for nothing.
+    gate: Mapping[str, Any] | None = None
+
+    def concerns(self, name: str) -> bool:
+        """Whether this run may touch a container."""
+        return self.only is None or name in self.only
 
 
 def build(params: Mapping[str, Any]) -> tuple[Desired, list[Problem]]:
@@ -66,17 +74,22 @@ def build(params: Mapping[str, Any]) -> tuple[Desired, list[Problem]]:
     for word in allow:
         if word not in model.ALLOWABLE:
             problems.append(Problem(("allow",), f"{word!r} is unknown; write any of {', '.join(model.ALLOWABLE)}"))
-    desired = Desired(
-        fleet,
-        containers,
-        templates,
-        networks,
-        frozenset(allow),
-        bool(params.get("prune", True)),
-        {str(name): str(node) for name, node in (params.get("elsewhere") or {}).items()},
-        {str(name): str(why) for name, why in (params.get("hold") or {}).items()},
-    )
-    return desired, problems
+    only, gate = params.get("only"), params.get("gate")
+    if gate is not None:
+        gate, found = model.canonical(model.GATE, gate, ("gate",))
+        problems += found
+    return Desired(
+        fleet=fleet,
+        containers=containers,
+        templates=templates,
+        networks=networks,
+        allow=frozenset(allow),
+        prune=bool(params.get("prune", True)),
+        elsewhere={str(name): str(node) for name, node in (params.get("elsewhere") or {}).items()},
+        hold={str(name): str(why) for name, why in (params.get("hold") or {}).items()},
+        only=None if only is None else frozenset(map(str, only)),
+        gate=gate,
+    ), problems
 
 
 def networks_of(raw: Mapping[str, Any], problems: list[Problem]) -> dict[str, dict[str, Any]]:

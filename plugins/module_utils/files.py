@@ -10,6 +10,7 @@ LXC's hook loads this module at every start of a container, so what only changes
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 from collections.abc import Iterable
@@ -17,6 +18,7 @@ from typing import Any
 
 from .kernel import syscalls
 
+FULL = os.strerror(errno.ENOSPC)
 _SYNCS_AT_ONCE = 16  # a file system puts what is synced at once on disk together
 
 
@@ -46,8 +48,12 @@ class Batch:
                 os.rename(temporary, path)
             sync({os.path.dirname(path) for path in self._staged})
         finally:
-            for path in list(self._staged):
-                self._discard(path)
+            self.discard()
+
+    def discard(self) -> None:
+        """Leave nothing of what was staged and not committed."""
+        for path in list(self._staged):
+            self._discard(path)
 
     def _discard(self, path: str) -> None:
         with contextlib.suppress(OSError, KeyError):

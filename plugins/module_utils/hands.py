@@ -11,13 +11,15 @@ between finds the same difference again.
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import time
-from dataclasses import replace
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
 from typing import Any
 
-from . import bridges, builder, facets, files, model, power, rootfs, runtime
+from . import bridges, builder, facets, files, gate, model, power, rootfs, runtime, trial, units
 from .desired import Desired
 from .engines import lxc
 from .facets import identity
@@ -25,6 +27,18 @@ from .host import Box, Host
 from .moves import departure
 from .record import Record
 from .steps import Step
+
+
+@dataclass
+class Verdict:
+    """What became of a container that did not pass its gate, or that failed before it."""
+
+    # Why the gate was not passed; ``None`` for one that was not asked.
+    reason: str | None
+    # What the container is made from again.
+    rolled_back: str | None = None
+    # What went wrong in ending the trial.
+    problem: str | None = None
 
 
 class Hands:
@@ -81,8 +95,13 @@ class Hands:
         with self._guard:
             self._staged.append(box)
 
-    def _stage(self, step: Step, fields: dict[str, Any], uuid: str | None = None) -> Box:
-        """A whole container, made aside: root filesystem, identity, configuration, record."""
+    def _stage(
+        self, step: Step, fields: dict[str, Any], uuid: str | None = None, replaces_running: bool | None = None
+    ) -> Box:
+        """A whole container, made aside: root filesystem, identity, configuration, record.
+
+        ``replaces_running`` of one that will be on trial: whether the one whose place it takes runs.
+        """
         paths = self._host.paths
         staged = f"{paths.staging}/{step.name}.new"
         files.remove_tree(staged)
@@ -96,6 +115,8 @@ class Hands:
             batch = files.Batch()
             lxc.write_config(self._host, box, batch, paths.container(step.name))
             box.record.save(staged, batch)
+            if replaces_running is not None:
+                trial.mark(staged, replaces_running, batch)
             batch.commit()
         except BaseException:
             files.remove_tree(staged)
@@ -139,23 +160,63 @@ class Hands:
         power.start(self._host, box)
 
     def _container_rebuild(self, step: Step) -> None:
-        """A new root filesystem under the same identity: made aside, then exchanged with the old one."""
-        old = self._boxes[step.name]
-        was_running = old.pid is not None
+        """A new root filesystem under the same identity: made aside, then exchanged with the old one, which is kept
+        where there is a gate to pass."""
+        old, paths = self._boxes[step.name], self._host.paths
+        was_running, gated = old.pid is not None, self._desired.gate is not None
         fields = {path: value for path, value in step.target.items() if path != "digest"}
-        staged = self._stage(step, fields, uuid=old.record.uuid)
+        ran = was_running or trial.was_running(old.directory)
+        staged = self._stage(step, fields, old.record.uuid, ran if gated else None)
         if was_running:
             power.stop(self._host, old)
-        aside = f"{self._host.paths.staging}/{step.name}.old"
-        files.remove_tree(aside)
-        files.exchange(staged.directory, old.directory)
-        files.sync([self._host.paths.containers])
+        gone: str | None = staged.directory
+        if gated:
+            gone = trial.begin(paths, step.name, staged.directory)
+        else:
+            files.exchange(staged.directory, old.directory)
+            files.sync([paths.containers])
+            trial.forget(paths, step.name)
         box = Box(staged.record, old.directory)
         self._boxes[step.name] = box
         if was_running:
             power.start(self._host, box)
-        os.rename(staged.directory, aside)
-        files.remove_tree(aside)
+        if gone:
+            aside = f"{paths.staging}/{step.name}.old"
+            files.remove_tree(aside)
+            os.rename(gone, aside)
+            files.remove_tree(aside)
+
+    def _container_prove(self, step: Step) -> None:
+        """The gate is passed, or there is none any more."""
+        trial.accept(self._host.paths, step.name)
+
+    def gate(self, touched: Iterable[str], failed: Collection[str]) -> dict[str, Verdict]:
+        """Ask the gate of the containers of this run, those that it is limited to or that were ``touched``; end their
+        trials. What went wrong, by name. Containers that have ``failed`` are not asked, but rolled back if they can be.
+        """
+        if self._desired.gate is None:
+            return {}
+        names = sorted(self._desired.only if self._desired.only is not None else set(touched))
+        boxes = [self._boxes[name] for name in names if name in self._boxes and name in self._desired.containers]
+        asked = [box for box in boxes if box.name not in failed and self._should_run(box)]
+        verdicts = {name: Verdict(reason) for name, reason in gate.wait(self._host, asked, self._desired.gate).items()}
+        verdicts |= {box.name: Verdict(None) for box in boxes if box.name in failed}
+        on_trial = [box for box in boxes if trial.kept(self._host.paths, box.name)]
+        for name, error in power.each(lambda box: self._end_trial(box, verdicts.get(box.name)), on_trial).items():
+            verdicts.setdefault(name, Verdict(None)).problem = str(error)
+        return verdicts
+
+    def _should_run(self, box: Box) -> bool:
+        state = self._desired.containers[box.name]["state"]
+        return state == "running" or (state == "keep" and box.pid is not None)
+
+    def _end_trial(self, box: Box, verdict: Verdict | None) -> None:
+        if verdict is None:
+            trial.accept(self._host.paths, box.name)
+            return
+        box.pid = lxc.init_pid(self._host, box.name)
+        self._boxes[box.name] = before = trial.roll_back(self._host, box)
+        verdict.rolled_back = f"{before.record.fields['template']}@{before.record.digest}"
 
     def _container_return(self, step: Step) -> None:
         """Take back what a move has set aside and no other node has."""
@@ -181,9 +242,23 @@ class Hands:
         files.sync([self._host.paths.containers])
         lxc.forget(self._host, step.name)
         files.remove_tree(aside)
+        trial.forget(self._host.paths, step.name)
         with self._guard:
             del self._boxes[step.name]
             self._unsaved.pop(step.name, None)
+
+    def words(self, error: Exception) -> str:
+        """What went wrong, in words: of a full disk first which one it is, whoever it was that ran into it."""
+        known = getattr(error, "disk_full", False) or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+        if not known and files.FULL not in str(error):
+            return str(error)
+        base = self._host.paths.base
+        disk = os.statvfs(base)
+        total, free = (units.show_size(disk.f_frsize * blocks >> 20 << 20) for blocks in (disk.f_blocks, disk.f_bavail))
+        what = "space" if disk.f_ffree or not disk.f_files else "inode"
+        said = "" if isinstance(error, OSError) else f" ({str(error).splitlines()[0].rstrip(':')})"
+        full = f"the disk of {base} is full: no {what} is left of {total}{said}"
+        return f"{full}; what was begun is removed, {free} free now"
 
     def _keep(self, box: Box, fields: dict[str, Any]) -> None:
         """What now holds; ``settle`` puts it on disk."""
@@ -195,16 +270,24 @@ class Hands:
         """Put on disk what the steps since the last call have done: records and configurations of what was changed,
         and the names of the containers that were made. Called at the end of each phase, for all containers at once.
         """
-        batch = files.Batch()
-        for box in self._unsaved.values():
-            box.record.save(box.directory, batch)
-            lxc.write_config(self._host, box, batch)
+        unsaved, staged = list(self._unsaved.values()), list(self._staged)
         self._unsaved.clear()
-        batch.commit()
-        for box in self._staged:
+        self._staged.clear()
+        batch = files.Batch()
+        try:
+            for box in unsaved:
+                box.record.save(box.directory, batch)
+                lxc.write_config(self._host, box, batch)
+            batch.commit()
+        except OSError:
+            # What is made and cannot be shown is no more use than what was not made.
+            batch.discard()
+            for box in staged:
+                files.remove_tree(box.directory)
+            raise
+        for box in staged:
             final = self._host.paths.container(box.name)
             os.rename(box.directory, final)
             self._boxes[box.name] = Box(box.record, final)
-        if self._staged:
+        if staged:
             files.sync([self._host.paths.containers])
-        self._staged.clear()

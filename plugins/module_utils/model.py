@@ -85,6 +85,19 @@ def _parse_choice(value: Any, field: Field) -> str:
     return str(value)
 
 
+def _parse_choices(value: Any, field: Field) -> list[str]:
+    return _each(lambda item: _parse_choice(item, field))(value, field)
+
+
+def _parse_argv(value: Any, _field: Field) -> list[str]:
+    """A program and its arguments, each by itself: no shell takes them apart."""
+    if not isinstance(value, (list, tuple)) or not value:
+        raise ValueError(
+            f"{value!r} is no list of a program and its arguments; write one such as [test, -e, /run/ready]"
+        )
+    return [_parse_text(item) for item in value]
+
+
 def _parse_text(value: Any) -> str:
     if not isinstance(value, str) or any(ord(c) < 32 or ord(c) == 127 for c in value):
         raise ValueError(f"{value!r} is not one line of text; write a string without control characters")
@@ -141,6 +154,14 @@ KINDS: dict[str, Kind] = {
     "text": Kind(lambda v, f: _parse_text(v), str, {"type": "str"}, _TEXT),
     "addresses": Kind(_each(units.parse_address), _show_list, {"type": "list", "elements": "str"}, _LIST),
     "subnets": Kind(_each(units.parse_subnet), _show_list, {"type": "list", "elements": "str"}, _LIST),
+    "choices": Kind(_parse_choices, _show_list, {"type": "list", "elements": "str"}, _LIST),
+    "argv": Kind(
+        _parse_argv,
+        " ".join,
+        {"type": "list", "elements": "str"},
+        {"type": "array", "items": {"type": "string"}, "minItems": 1},
+    ),
+    "share": Kind(lambda v, f: units.parse_share(v), str, {"type": "str"}, {"type": ["integer", "string"]}),
     "names": Kind(_each(_parse_name), _show_list, {"type": "list", "elements": "str"}, _LIST),
     "lines": Kind(_each(_parse_text), _show_list, {"type": "list", "elements": "str"}, _LIST),
     "hosts": Kind(_parse_map, _show_map, {"type": "dict"}, {"type": "object"}),
@@ -465,6 +486,48 @@ TEMPLATE: tuple[Field, ...] = (
         "templates",
         "rebuild",
         "Shell commands to run inside the new root filesystem, in order; one that fails fails the build.",
+    ),
+)
+
+# What is asked of the containers of a rollout's batch before the next one begins.
+GATE: tuple[Field, ...] = (
+    Field(
+        "init",
+        "choices",
+        "",
+        "live",
+        "The states of the container's systemd that will do (C(systemctl is-system-running)). "
+        "Of any other init it is enough that it runs.",
+        ["running", "degraded"],
+        choices=("running", "degraded"),
+    ),
+    Field(
+        "command",
+        "argv",
+        "",
+        "live",
+        "A program with its arguments, run inside the container as root with no shell between; it must end with 0.",
+        example=["test", "-e", "/run/ready"],
+    ),
+    Field(
+        "port",
+        "int",
+        "",
+        "live",
+        "A TCP port on which the container must accept connections, on any of its own addresses.",
+        minimum=1,
+        maximum=65535,
+        example=80,
+    ),
+    Field(
+        "timeout",
+        "int",
+        "",
+        "live",
+        "Seconds that the containers of a batch have, all together, until all of this is so.",
+        60,
+        minimum=1,
+        maximum=3600,
     ),
 )
 

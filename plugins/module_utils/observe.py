@@ -12,7 +12,7 @@ import os
 import sys
 from dataclasses import dataclass
 
-from . import bridges, facets, record, runtime
+from . import bridges, facets, record, runtime, trial
 from .engines import lxc
 from .facets import memory
 from .host import Box, Host
@@ -41,6 +41,7 @@ def observe(host: Host) -> Observation:
     containers = {name: ContainerSeen(fleet=None) for name in lxc.names(host)}
     file_rows = frozenset(row for facet in facets.ALL for row in facet.file_rows)
     live_rows = frozenset(row for facet in facets.ALL for row in facet.live_rows)
+    kept = _listed(host.paths.kept)
     for box in boxes:
         seen = {path: value for facet in found for path, value in facet.get(box.name, {}).items()}
         containers[box.name] = ContainerSeen(
@@ -53,6 +54,7 @@ def observe(host: Host) -> Observation:
             looked=file_rows | live_rows if box.pid else file_rows,
             ram_in_use=memory.in_use(host, box) if box.pid and "ram" in box.record.fields else 0,
             config=lxc.strange_lines(host, box),
+            kept=trial.kept(host.paths, box.name) if box.name in kept else None,
         )
     own, foreign = _subordinate_ids()
     online = _online()
@@ -74,6 +76,13 @@ def observe(host: Host) -> Observation:
     return Observation(node, {box.name: box for box in boxes})
 
 
+def _listed(directory: str) -> list[str]:
+    try:
+        return os.listdir(directory)
+    except FileNotFoundError:
+        return []
+
+
 def _templates(host: Host) -> dict[str, frozenset[str]]:
     """The versions of every template that the node has."""
     found: dict[str, frozenset[str]] = {}
@@ -84,14 +93,18 @@ def _templates(host: Host) -> dict[str, frozenset[str]]:
     return found
 
 
-def _set_aside(host: Host) -> dict[str, str]:
+def _set_aside(host: Host) -> dict[str, ContainerSeen]:
     """What a move has left in the middle of its way."""
     try:
         names = os.listdir(host.paths.departing)
     except FileNotFoundError:
         return {}
     found = {name: record.load(f"{host.paths.departing}/{name}") for name in names}
-    return {name: kept.fleet for name, kept in found.items() if kept is not None}
+    return {
+        name: ContainerSeen(kept.fleet, kept.fields, kept.digest, kept.template_version)
+        for name, kept in found.items()
+        if kept is not None
+    }
 
 
 def _online() -> frozenset[int]:

@@ -44,6 +44,11 @@ class Paths:
         return f"{self.base}/departing"
 
     @property
+    def kept(self) -> str:
+        """The old root filesystems of containers whose rebuild has not yet passed its gate (``trial.py``)."""
+        return f"{self.base}/kept"
+
+    @property
     def networks(self) -> str:
         return f"{self.base}/networks.json"
 
@@ -71,5 +76,6 @@ class Paths:
 
     def make(self) -> None:
         """Make the directories. 0711: an unprivileged container must pass through, nobody need list."""
-        for path in (self.base, self.containers, self.templates, self.staging, self.incoming, self.departing, self.run):
+        places = (self.containers, self.templates, self.staging, self.incoming, self.departing, self.kept)
+        for path in (self.base, *places, self.run):
             os.makedirs(path, mode=0o711, exist_ok=True)

@@ -20,6 +20,7 @@ from . import model, slots
 from .definitions import Template
 from .desired import Desired
 from .plan_addresses import conflicts
+from .plan_moves import aside_steps, doubtful, move
 from .plan_networks import network_steps
 from .plan_templates import builds_for
 from .steps import PHASES, Change, ContainerSeen, NodeSeen, Plan, Step
@@ -31,23 +32,25 @@ _NOT_COMPARED = ("id", "template", "state")
 def make(desired: Desired, node: NodeSeen) -> Plan:
     """All steps that make the node as desired, in the order in which they are carried out."""
     errors = [f"{lack}; run carve.vps.bootstrap on this node" for lack in node.lacks]
-    errors += _capability_errors(desired, node)
+    concerned = {name: wanted for name, wanted in desired.containers.items() if desired.concerns(name)}
+    errors += _capability_errors(concerned, node)
     notes: list[str] = []
     steps: list[Step] = []
     if node.runtime != node.own_runtime:
         steps.append(_runtime_step(node))
     if not node.lacks:
         ids = _Ids(desired, node, notes, errors)
-        for name, wanted in desired.containers.items():
-            if name not in desired.elsewhere or name in node.containers:
+        for name, wanted in concerned.items():
+            if name in node.containers or name not in {*desired.elsewhere, *node.aside}:
                 made = _container_steps(name, wanted, desired, node, ids, notes, errors)
-                steps += [_doubtful(step, desired) for step in made]
+                steps += [doubtful(step, desired) for step in made]
         for name, seen in node.containers.items():
-            if seen.fleet == desired.fleet and name not in desired.containers:
+            if seen.fleet == desired.fleet and name not in desired.containers and desired.concerns(name):
                 if name in desired.elsewhere:
-                    steps.append(_move(name, desired.elsewhere[name]))
+                    steps.append(move(name, desired.elsewhere[name]))
                 elif desired.prune:
-                    steps.append(_doubtful(_destroy(name, seen, desired, "no longer declared"), desired))
+                    steps.append(doubtful(_destroy(name, seen, desired, "no longer declared"), desired))
+        steps += aside_steps(desired, node)
     errors += conflicts(desired, node, steps)
     steps += network_steps(desired, node, steps, notes)
     steps += builds_for(desired, node, steps)
@@ -56,9 +59,9 @@ def make(desired: Desired, node: NodeSeen) -> Plan:
     return Plan(tuple(steps), tuple(notes), tuple(errors), unmanaged)
 
 
-def _capability_errors(desired: Desired, node: NodeSeen) -> list[str]:
+def _capability_errors(containers: Mapping[str, Mapping[str, Any]], node: NodeSeen) -> list[str]:
     errors = []
-    for name, wanted in desired.containers.items():
+    for name, wanted in containers.items():
         if wanted["state"] == "absent":
             continue
         if wanted.get("cpu_set"):
@@ -93,7 +96,11 @@ class _Ids:
 
     def __init__(self, desired: Desired, node: NodeSeen, notes: list[str], errors: list[str]) -> None:
         self._desired, self._node, self._notes, self._errors = desired, node, notes, errors
-        self._taken = {seen.recorded["id"]: name for name, seen in node.containers.items() if "id" in seen.recorded}
+        self._taken = {
+            seen.recorded["id"]: name
+            for name, seen in {**node.aside, **node.containers}.items()
+            if "id" in seen.recorded
+        }
 
     def take(self, name: str, wanted: int | None) -> int | None:
         first = wanted if wanted is not None else next(slots.candidates(self._desired.fleet, name))
@@ -173,17 +180,6 @@ def _destroy(name: str, seen: ContainerSeen, desired: Desired, reason: str) -> S
     return step.hold(_leave("destroy", desired))
 
 
-def _move(name: str, node: str) -> Step:
-    """A container that belongs on another node: reported here, and moved by a playbook that works on both."""
-    step = Step("container", name, "move", "replace", "move", f"is declared on {node}")
-    return step.hold("carve.vps.migrate moves it")
-
-
-def _doubtful(step: Step, desired: Desired) -> Step:
-    """Holds what makes or destroys a container of which the fleet does not know where it is, or has two."""
-    return step.hold(desired.hold.get(step.name)) if step.action in ("create", "start", "destroy") else step
-
-
 def _leave(reach: str, desired: Desired) -> str | None:
     """Why a step of this reach is held back, or ``None`` when the operator allows it."""
     return None if reach not in model.ALLOWABLE or reach in desired.allow else f"needs allow: {reach}"
@@ -225,6 +221,8 @@ def _reconcile(
         # A rebuild starts the container anew, so what needed a restart comes with it.
         extra = tuple(c for c, _reason in restart) if rebuilds else ()
         steps.append(replace(rebuild, changes=rebuild.changes + extra))
+    if seen.kept and not rebuilds:
+        steps.append(_prove(name, seen, made))
     if restart and (rebuild is None or rebuild.held):
         reasons = sorted({reason for _change, reason in restart})
         step = Step(
@@ -239,6 +237,16 @@ def _reconcile(
         )
         steps.append(step.hold(_leave("restart", desired)))
     return steps
+
+
+def _prove(name: str, seen: ContainerSeen, target: Mapping[str, Any]) -> Step:
+    """What a rebuild under a gate still owes when its run was killed: the gate, and an end of the old root filesystem.
+
+    It comes late (``release``), for the gate is asked of a container that is as declared in all else.
+    """
+    template, digest = seen.kept or ("", "")
+    reason = f"rebuilt from {template}@{digest}, and the gate not yet passed"
+    return Step("container", name, "prove", "release", "live", reason, "rootfs", target=target)
 
 
 def _rebuild(

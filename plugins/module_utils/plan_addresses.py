@@ -20,6 +20,8 @@ def conflicts(desired: Desired, node: NodeSeen, steps: Iterable[Step]) -> list[s
     for name, wanted in desired.containers.items():
         if wanted["state"] == "absent":
             continue
+        if not desired.concerns(name):
+            continue
         for path, value in wanted.items():
             for address in value if path.endswith(".ip") else ():
                 first = declared.setdefault(_bare(address), name)

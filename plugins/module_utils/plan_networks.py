@@ -28,13 +28,11 @@ def wanted_bridge(name: str, network: Mapping[str, Any]) -> dict[str, Any]:
 def network_steps(desired: Desired, node: NodeSeen, steps: list[Step], notes: list[str]) -> list[Step]:
     """Steps for the bridges that this node's containers use, and for those that none uses any more."""
     bridges = {n["bridge"]: name for name, n in desired.networks.items() if n.get("mode") == "bridged"}
-    used = {
-        value
-        for wanted in desired.containers.values()
-        if wanted["state"] != "absent"
-        for path, value in wanted.items()
-        if path.endswith(".bridge")
-    }
+    declared = _declared(desired, list(desired.containers))
+    # A run that is limited to some containers makes no bridge for those of which it makes nothing.
+    used = _declared(
+        desired, [name for name in desired.containers if desired.concerns(name) or name in node.containers]
+    )
     kept = _still_used(node, steps)
     result: list[Step] = []
     for bridge in sorted(used):
@@ -53,12 +51,23 @@ def network_steps(desired: Desired, node: NodeSeen, steps: list[Step], notes: li
     if not desired.prune:
         return result
     for bridge, seen in sorted(node.bridges.items()):
-        if seen.fleet == desired.fleet and bridge not in used | kept:
+        if seen.fleet == desired.fleet and bridge not in declared | kept:
             target = {"bridge": bridge, "users": _users(bridge, node)}
             step = Step("network", bridge, "destroy", "release", "destroy", "no container uses it", target=target)
             allowed = "destroy" in desired.allow
             result.append(step.hold(None if allowed else "needs allow: destroy"))
     return result
+
+
+def _declared(desired: Desired, names: list[str]) -> set[str]:
+    """The bridges that containers are declared to be on."""
+    return {
+        value
+        for name in names
+        if desired.containers[name]["state"] != "absent"
+        for path, value in desired.containers[name].items()
+        if path.endswith(".bridge")
+    }
 
 
 def _still_used(node: NodeSeen, steps: list[Step]) -> set[str]:

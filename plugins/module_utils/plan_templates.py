@@ -66,7 +66,10 @@ def make(desired: Desired, node: NodeSeen, collect: bool) -> Plan:
 
 def collections(desired: Desired, node: NodeSeen) -> list[Step]:
     """Removal of the versions that no container of any fleet is made from and no declaration asks for."""
-    used = {(seen.recorded.get("template"), seen.template_version or seen.digest) for seen in node.containers.values()}
+    found = (*node.containers.values(), *node.aside.values())
+    used = {(seen.recorded.get("template"), seen.template_version or seen.digest) for seen in found}
+    # A container that is rolled back is made from what it was made from before.
+    used |= {seen.kept for seen in node.containers.values() if seen.kept}
     used |= {(template.name, template.digest) for template in desired.templates.values()}
     return [
         Step("template", name, "collect", "release", "live", "no container is made from it",

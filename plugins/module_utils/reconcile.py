@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import desired as desired_state
-from . import files, lock, plan, record
+from . import files, lock, plan, record, trial
 from .desired import Desired
 from .engines import lxc
 from .host import Host, apparmor_enabled
@@ -43,7 +43,7 @@ def run(
     host = host or Host(apparmor=apparmor_enabled())
     if not check:
         host.paths.make()
-    job = Job(desired, host, check, planner, params.get("expect"), watch)
+    job = Job(desired, host, check, planner, params.get("expect"), params.get("expect_containers") or {}, watch)
     try:
         with lock.held(host.paths, not check, _who(desired), float(params.get("lock_timeout") or 0)):
             return _locked(job)
@@ -66,6 +66,8 @@ class Job:
     check: bool
     planner: Planner
     expect: str | None
+    # The same of single containers, by name.
+    expect_containers: Mapping[str, str]
     watch: Watch | None
 
 
@@ -79,8 +81,7 @@ def _locked(job: Job) -> dict[str, Any]:
     made = job.planner(desired, seen.node)
     clock.mark("plan")
     statuses, errors = untouched(made), list(made.errors)
-    if job.expect and job.expect != made.fingerprint():
-        errors.append("this node or its declaration has changed since the plan was made; make a new plan")
+    errors += _unexpected(job, made)
     changed = bool(made.doable) and not errors
     if changed and not job.check:
         statuses, failures = _carry_out(job, made, seen)
@@ -92,6 +93,16 @@ def _locked(job: Job) -> dict[str, Any]:
     if not made.errors:
         errors += made.refusals
     return report(desired, made, statuses, errors, clock.times, seen, changed)
+
+
+def _unexpected(job: Job, made: Plan) -> list[str]:
+    """A plan that is not the one that was shown is not carried out."""
+    found, moved = made.fingerprints(), "since the plan was made; make a new plan"
+    errors = [f"{name} or its declaration has changed {moved}" for name, wanted in sorted(job.expect_containers.items())
+              if found.get(name, wanted) != wanted]  # fmt: skip
+    if job.expect and job.expect != made.fingerprint():
+        errors.append(f"this node or its declaration has changed {moved}")
+    return errors
 
 
 def _carry_out(job: Job, made: Plan, seen: Observation) -> tuple[list[str], list[str]]:
@@ -125,6 +136,7 @@ def _residue(made: Plan, after: Plan) -> list[str]:
 
 def _clear_staging(host: Host) -> None:
     """Remove what a run that was killed has left; the lock says that nobody is making it any more."""
+    trial.clear(host.paths)
     for name in os.listdir(host.paths.staging):
         files.remove_mounted_tree(f"{host.paths.staging}/{name}")
     if os.listdir(host.paths.incoming):
@@ -153,11 +165,14 @@ def report(
         "changed": changed,
         "steps": steps,
         "fingerprint": made.fingerprint(),
+        "fingerprints": made.fingerprints(),
         "unmanaged": list(made.unmanaged),
         "notes": list(made.notes),
         "errors": errors,
         "containers": {
-            name: _brief(found) for name, found in sorted(seen.node.containers.items()) if found.fleet == desired.fleet
+            name: _brief(found, "set aside" if name not in seen.node.containers else None)
+            for name, found in sorted({**seen.node.aside, **seen.node.containers}.items())
+            if found.fleet == desired.fleet
         },
         "diff": _diff(made),
         "timings": {key: round(value, 4) for key, value in times.items()},
@@ -167,7 +182,7 @@ def report(
     return result
 
 
-def _brief(found: ContainerSeen) -> dict[str, Any]:
+def _brief(found: ContainerSeen, state: str | None = None) -> dict[str, Any]:
     """What the rest of the fleet should know of a container."""
     ip = {
         path.split(".")[1]: [address.partition("/")[0] for address in value or ()]
@@ -175,7 +190,7 @@ def _brief(found: ContainerSeen) -> dict[str, Any]:
         if path.endswith(".ip")
     }
     template = f"{found.recorded.get('template')}@{found.digest}"
-    return {"state": "running" if found.running else "stopped", "template": template, "ip": ip}
+    return {"state": state or ("running" if found.running else "stopped"), "template": template, "ip": ip}
 
 
 def _diff(made: Plan) -> dict[str, str]:

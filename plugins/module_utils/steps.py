@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,6 +20,7 @@ PHASES = ("node", "network", "template", "stop", "destroy", "shrink", "change", 
 
 # What became of a step.
 PLANNED, DONE, FAILED, HELD, NOT_TRIED = "planned", "done", "failed", "held", "not tried"
+ROLLED_BACK = "rolled back"
 
 
 @dataclass(frozen=True)
@@ -98,8 +99,20 @@ class Plan:
 
     def fingerprint(self) -> str:
         """Digest of what would be done and to what; two plans with the same one do the same."""
-        content = [[step.public(), dict(step.target)] for step in self.steps]
-        return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+        return _digest(self.steps)
+
+    def fingerprints(self) -> dict[str, str]:
+        """The same of each container by itself, which does not change while others are worked on."""
+        names = sorted({step.name for step in self.steps if step.kind == "container"})
+        return {
+            name: _digest(step for step in self.steps if step.kind == "container" and step.name == name)
+            for name in names
+        }
+
+
+def _digest(steps: Iterable[Step]) -> str:
+    content = [[step.public(), dict(step.target)] for step in steps]
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def untouched(plan: Plan) -> list[str]:
@@ -126,6 +139,8 @@ class ContainerSeen:
     ram_in_use: int = 0
     # Lines of the LXC configuration that are not as Carve wrote them: what is there, what should be.
     config: tuple[tuple[str, ...], tuple[str, ...]] | None = None
+    # The template and version of its root filesystem before a rebuild that has not passed its gate.
+    kept: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -146,8 +161,8 @@ class NodeSeen:
     """Everything that a plan is made from, beside what is desired."""
 
     containers: Mapping[str, ContainerSeen] = field(default_factory=dict)
-    # Containers that a move has set aside and not come back for, with the fleet whose mark they bear.
-    aside: Mapping[str, str] = field(default_factory=dict)
+    # Containers that a move has set aside and not come back for.
+    aside: Mapping[str, ContainerSeen] = field(default_factory=dict)
     templates: Mapping[str, frozenset[str]] = field(default_factory=dict)
     bridges: Mapping[str, BridgeSeen] = field(default_factory=dict)
     # Digest of the programs that start containers on the node, as installed and as this version of Carve has them.

@@ -107,6 +107,15 @@ def parse_int(value: Any, minimum: int | None = None, maximum: int | None = None
     return number
 
 
+def parse_share(value: Any) -> int | str:
+    """A part of what there is: a number of things, or a percentage, as in a play's ``serial``."""
+    text = "" if isinstance(value, bool) else str(value).strip()
+    match = re.match(r"^(\d{1,9})(%?)\Z", text, re.ASCII)
+    if not match or not 1 <= int(match.group(1)) <= (100 if match.group(2) else 10**9):
+        raise ValueError(f"{value!r} is neither a number nor a percentage; write one such as 5 or 25%")
+    return f"{int(match.group(1))}%" if match.group(2) else int(match.group(1))
+
+
 def parse_bool(value: Any) -> bool:
     """A YAML boolean, or its text as Ansible's templates make it."""
     if isinstance(value, bool):

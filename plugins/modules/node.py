@@ -62,6 +62,38 @@ options:
       - They may be on a node that did not answer, or are on two nodes.
     type: dict
     default: {}
+  only:
+    description:
+      - Names of containers that the run is limited to, with the templates and bridges that they need.
+      - No other container is touched. Names of containers that are no longer declared let O(prune) remove these.
+    type: list
+    elements: str
+  gate:
+    description:
+      - What must hold of the containers before the task succeeds - of those in O(only), or of those that were changed.
+      - A container that is rebuilt keeps its old root filesystem until then. If it does not pass, it is rolled back.
+    type: dict
+    suboptions:
+      init:
+        description:
+          - The states of the container's systemd that will do (C(systemctl is-system-running)).
+          - Of any other init it is enough that it runs.
+        type: list
+        elements: str
+        choices: [running, degraded]
+        default: [running, degraded]
+      command:
+        description:
+          - A program with its arguments, run inside the container as root with no shell between; it must end with 0.
+        type: list
+        elements: str
+      port:
+        description: A TCP port on which the container must accept connections, on any of its own addresses.
+        type: int
+      timeout:
+        description: Seconds that all the containers together have, until all of this is so.
+        type: int
+        default: 60
   secrets:
     description: Values inside the other options that no output may show.
     type: list
@@ -71,6 +103,12 @@ options:
     description:
       - The RV(fingerprint) of an earlier plan. When the plan is another one now, nothing is done and the task fails.
     type: str
+  expect_containers:
+    description:
+      - The RV(fingerprints) of an earlier plan, of the containers that matter.
+      - When the plan for any of them is another one now, nothing is done and the task fails.
+    type: dict
+    default: {}
   lock_timeout:
     description: Seconds to wait for another run on the node to end.
     type: int
@@ -127,7 +165,8 @@ steps:
       sample: web-1
     action:
       description:
-        - One of V(create), V(start), V(stop), V(restart), V(rebuild), V(destroy), V(move), V(change), V(build) or
+        - One of V(create), V(start), V(stop), V(restart), V(rebuild), V(prove), V(destroy), V(move), V(return),
+          V(discard), V(change), V(build) or
           V(collect).
       type: str
       sample: change
@@ -153,13 +192,18 @@ steps:
       type: str
       sample: "needs allow: restart"
     status:
-      description: One of V(planned), V(done), V(failed), V(held) or V(not tried).
+      description: One of V(planned), V(done), V(failed), V(held), V(not tried) or V(rolled back).
       type: str
       sample: done
 fingerprint:
   description: A digest of what the plan does; two plans with the same one do the same.
   returned: always
   type: str
+fingerprints:
+  description: The same for each container that has something to do, whatever else is to be done on the node.
+  returned: always
+  type: dict
+  sample: {"web-1": "9f86d081884c7d65"}
 unmanaged:
   description: Containers on the node without this fleet's mark. They are never touched.
   returned: always
@@ -191,7 +235,7 @@ timings:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import reconcile
+from ..module_utils import argspec, reconcile
 from ..module_utils.model import ALLOWABLE
 
 
@@ -206,8 +250,11 @@ def main() -> None:
             "prune": {"type": "bool", "default": True},
             "elsewhere": {"type": "dict", "default": {}},
             "hold": {"type": "dict", "default": {}},
+            "only": {"type": "list", "elements": "str"},
+            "gate": argspec.gate_spec(),
             "secrets": {"type": "list", "elements": "str", "default": [], "no_log": True},
             "expect": {"type": "str"},
+            "expect_containers": {"type": "dict", "default": {}},
             "lock_timeout": {"type": "int", "default": 60},
         },
         supports_check_mode=True,

@@ -39,6 +39,9 @@ _TYPES = {
     "subnets": "subnet, or list",
     "names": "name, or list",
     "lines": "text, or list",
+    "choices": "list",
+    "argv": "list",
+    "share": "number or percentage",
     "hosts": "map",
     "build": "map, see below",
     "interfaces": "map, see below",
@@ -97,6 +100,11 @@ def manifest() -> str:
                 for key, body in top["policy"]["properties"].items()
             ],
         ),
+        "### rollout",
+        _ROLLOUT,
+        _rows(schema.ROLLOUT, reach=False),
+        "What its `gate` holds:",
+        _rows(model.GATE, reach=False),
         "## nodes",
         "Each node is a host that runs containers. Every `ansible_*` variable of a node may be written here.",
         _table(
@@ -141,6 +149,11 @@ known before a task runs: names, `flavor`, `node`, `placement`, `pool`, `count` 
 With `# yaml-language-server: $schema=PATH` as its first line, where PATH is that of
 [fleet.schema.json](fleet.schema.json), editors complete the file and check it while it is written."""
 
+_ROLLOUT = """\
+With `rollout:` below `policy:`, even an empty one (`rollout: {}`), `apply` changes containers batch by batch and stops
+at the first batch that fails ([fleet.md](fleet.md#rollouts)). A map `gate` says what a batch must pass; without it
+containers must run, and their init must be `running` or `degraded`."""
+
 _CONTAINERS = """\
 Each container is named by its key. `defaults` takes the same options, but for `count` and `id`. What is left empty
 (`ram:` with nothing after it) is not declared, whatever defaults and flavor say."""
@@ -173,6 +186,8 @@ def _rows(fields: Iterable[Field], reach: bool = True) -> str:
             meaning += f" Example: {_example(field.name, field.example)}"
         default = "required" if field.required else _code(field.default) if field.default is not None else ""
         kind = " or ".join(f"`{choice}`" for choice in field.choices) or _TYPES[field.kind]
+        if field.kind == "choices":
+            kind = "list of " + kind
         cells = [f"`{field.name}`", f"{kind}{_range(field)}", default, *((_reach(field),) if reach else ()), meaning]
         rows.append(cells)
     return _table(head, rows)

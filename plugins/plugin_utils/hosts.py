@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..module_utils import model
+from . import batches
 from .expand import Container, texts
 from .lines import Vaulted
 from .manifest import Fleet
@@ -50,6 +51,7 @@ def populate(inventory: Any, fleet: Fleet, hint: Mapping[str, str] | None = None
     }
     secrets: list[Any] = []
     shared |= {"networks": _revealed(fleet.networks, secrets), "templates": _revealed(fleet.templates, secrets)}
+    rollout = {"carve_rollout": batches.canonical(fleet.policy["rollout"])} if "rollout" in fleet.policy else {}
     by_node: dict[str, list[Container]] = {name: [] for name in fleet.nodes}
     for container in fleet.containers:
         by_node[container.node or ""].append(container)
@@ -60,10 +62,12 @@ def populate(inventory: Any, fleet: Fleet, hint: Mapping[str, str] | None = None
         variables = _revealed({key: value for key, value in body.items() if key.startswith("ansible_")}, [])
         desired = {**shared, "containers": containers, "secrets": own}
         placed = _placed(fleet, by_node[name])
-        more = {"carve_placed": placed} if placed else {}
+        more = {**rollout, **({"carve_placed": placed} if placed else {})}
         _add(inventory, name, {**variables, "carve_desired": desired, "carve_labels": texts(labels), **more})
         inventory.add_group(_group("on", name))
-        for group in ("carve_nodes", *(["carve_looked_at"] if look else ()), *_label_groups(labels)):
+        # Before any host is looked at, a play can ask for groups, and not for variables.
+        special = [*(["carve_looked_at"] if look else ()), *(["carve_rollouts"] if rollout else ())]
+        for group in ("carve_nodes", *special, *_label_groups(labels)):
             inventory.add_child(inventory.add_group(group), name)
         for container in by_node[name]:
             # A container that should be absent is no host; the node still hears of it.

@@ -40,6 +40,7 @@ def check(manifest: Any, containers: list[Container], report: Report, warn: Repo
     asked = arrange.requests(manifest, containers, flats)
     placing.check(manifest, containers, asked, networks, report, warn)
     _names(manifest, containers, report)
+    _rollout_order(manifest, containers, warn)
     _shared_ids(containers, report, warn)
     _shared_addresses(manifest, containers, flats, report)
     overcommit = section(manifest, "policy").get("overcommit", True) is not False
@@ -66,6 +67,9 @@ def _sections(manifest: Any, problems: list[Problem]) -> None:
         _parse(units.parse_label, name, ("flavors", name), problems)
         _options(model.CONTAINER, body, ("flavors", name), problems)
     _options(model.CONTAINER, section(manifest, "defaults"), ("defaults",), problems)
+    rollout = section(section(manifest, "policy"), "rollout")
+    _options(schema.ROLLOUT, rollout, ("policy", "rollout"), problems)
+    _options(model.GATE, section(rollout, "gate"), ("policy", "rollout", "gate"), problems)
     for name, body in section(manifest, "nodes").items():
         _parse(units.parse_label, name, ("nodes", name), problems)
         capacity = body.get("capacity") if isinstance(body, Mapping) else None
@@ -149,6 +153,19 @@ def _names(manifest: Any, containers: list[Container], report: Report) -> None:
     for name in nodes:
         if name in _RESERVED[:2]:
             report(("nodes", name), f"{name!r} has a meaning of its own in every inventory; write another name")
+
+
+def _rollout_order(manifest: Any, containers: list[Container], warn: Report) -> None:
+    """An order by a label that nothing has is a slip of the pen, or what the last one that had it has left."""
+    bodies = [body for body in section(manifest, "nodes").values() if isinstance(body, Mapping)]
+    known = {str(key) for body in bodies for key in section(body, "labels")}
+    known |= {str(key) for container in containers for key in container.labels}
+    wanted = section(section(manifest, "policy"), "rollout").get("order")
+    listed = wanted if isinstance(wanted, list) else [wanted]
+    for label in listed:
+        if isinstance(label, str) and label.strip() not in known:
+            instead = model.nearest(label, sorted(known)) if known else "write labels: of nodes or containers first"
+            warn(("policy", "rollout", "order"), f"nothing has a label {label!r}; {instead}")
 
 
 def _shared_ids(containers: list[Container], report: Report, warn: Report) -> None:

@@ -19,7 +19,10 @@ Step = Mapping[str, Any]
 Results = Mapping[str, Mapping[str, Any]]
 
 # What an object's steps amount to is its strongest action.
-STRENGTH = ("destroy", "move", "rebuild", "create", "restart", "stop", "start", "change", "build", "collect")
+STRENGTH = (
+    "destroy", "move", "rebuild", "create", "restart", "return", "stop", "start", "change", "prove", "build", "discard",
+    "collect",
+)  # fmt: skip
 # Starting and stopping is a change of the option ``state``, and counted as one.
 COUNTED_AS = {"stop": "change", "start": "change"}
 _KEPT = ("steps", "unmanaged", "notes", "fingerprint", "timings", "reasons")
@@ -65,7 +68,8 @@ def natural(name: str) -> list[tuple[int, str]]:
 
 
 def status(step: Step, verb: str) -> str:
-    """``planned``, ``done``, ``failed``, ``held`` or, where a run ended before its turn came, ``not tried``."""
+    """``planned``, ``done``, ``failed``, ``rolled back``, ``held`` or, where a run ended before its turn came,
+    ``not tried``."""
     found = str(step.get("status") or ("held" if step.get("held") else "planned"))
     return "not tried" if verb == "apply" and found == "planned" else found
 
@@ -105,6 +109,20 @@ def merge(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]
     merged["msg"] = "\n".join(str(r["msg"]) for r in (first, second) if r.get("failed") and r.get("msg"))
     times = [r.get("timings") or {} for r in (first, second)]
     merged["timings"] = {what: sum(t.get(what, 0.0) for t in times) for t in times for what in t}
+    return merged
+
+
+def overlay(before: Mapping[str, Any], batch: Mapping[str, Any]) -> dict[str, Any]:
+    """What a node came to so far and the result of one more batch, as one. What was planned of the batch's objects is
+    history; what was planned of others stands for what was not tried."""
+    told = {(step["kind"], step["name"]) for step in batch.get("steps") or []}
+    kept = [
+        step
+        for step in before.get("steps") or []
+        if (step["kind"], step["name"]) not in told or status(step, "plan") not in ("planned", "held")
+    ]
+    merged = merge({**before, "steps": kept}, batch)
+    merged["notes"] = list(dict.fromkeys(merged["notes"]))
     return merged
 
 

@@ -24,11 +24,14 @@ _DONE = {
     "create": "created",
     "destroy": "destroyed",
     "move": "moved",
+    "return": "taken back",
+    "discard": "given up",
     "rebuild": "rebuilt",
     "restart": "restarted",
     "stop": "stopped",
     "start": "started",
     "change": "changed",
+    "prove": "proven",
     "build": "built",
     "collect": "collected",
 }
@@ -36,11 +39,14 @@ _DRIFT = {
     "create": "missing",
     "destroy": "not declared",
     "move": "on another node",
+    "return": "set aside",
+    "discard": "left over",
     "rebuild": "made from another template version",
     "restart": "different",
     "stop": "running",
     "start": "stopped",
     "change": "different",
+    "prove": "gate not yet passed",
     "build": "missing",
     "collect": "unused",
 }
@@ -109,7 +115,7 @@ def _item(item: Item, verb: str, style: Style, reasons: Mapping[str, str]) -> li
     kind = "" if (item.kind, item.name) == ("node", "runtime") else f"{item.kind} "
     left = f"  {mark} {kind}{clean(item.name)}"
     line = f"{left:<{_HEADLINE}} {_headline(item, verb)}"
-    failed = any(outcome.status(step, verb) == "failed" for step in item.steps)
+    failed = any(outcome.status(step, verb) in ("failed", "rolled back") for step in item.steps)
     result = [style.paint(line, _RED if failed else _COLOURS[mark])]
     made = [step for step in item.steps if step["action"] in ("create", "build") and item.action != "rebuild"]
     if made:
@@ -142,7 +148,8 @@ def _word(step: Step, verb: str, state: str) -> str:
     if verb == "apply" and state == "done":
         return _DONE.get(action, action) + (" live" if action == "change" and step.get("reach") == "live" else "")
     word = str(step.get("reach") or action) if action == "change" else action
-    return {"failed": f"{action} FAILED", "not tried": f"{action} not tried"}.get(state, word)
+    bad = {"failed": "FAILED", "rolled back": "ROLLED BACK", "not tried": "not tried"}
+    return f"{action} {bad[state]}" if state in bad else word
 
 
 def _creation(step: Step, verb: str, style: Style) -> list[str]:
@@ -259,7 +266,19 @@ def _trouble(results: Results) -> str:
 
 
 def _sorted(tally: Mapping[str, int]) -> Iterable[tuple[str, int]]:
-    order = ("build", "create", "change", "restart", "rebuild", "move", "destroy", "collect")
+    order = (
+        "build",
+        "create",
+        "change",
+        "restart",
+        "rebuild",
+        "prove",
+        "move",
+        "return",
+        "discard",
+        "destroy",
+        "collect",
+    )
     return [(action, tally[action]) for action in order if tally.get(action)]
 
 
@@ -273,7 +292,7 @@ def _plan_parts(found: Mapping[str, Mapping[str, int]]) -> list[str]:
 
 def _apply_parts(found: Mapping[str, Mapping[str, int]]) -> list[str]:
     parts = [f"{n} {_DONE[action]}" for action, n in _sorted(found.get("done", {}))]
-    for state in ("failed", "not tried"):
+    for state in ("failed", "rolled back", "not tried"):
         total = sum(found.get(state, {}).values())
         parts += [f"{total} {state}"] if total else []
     return parts

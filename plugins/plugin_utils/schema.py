@@ -56,6 +56,16 @@ OVERCOMMIT: tuple[Field, ...] = (
 POOL = Field("pool", "lines", "", "live", "Ranges of addresses for interfaces with C(ip: auto); unless given, all "
              "addresses of the subnets that no gateway, node or container has by declaration.",
              example=["203.0.113.100-199"])  # fmt: skip
+# How changes are spread over containers; ``model.GATE`` is the part of it that nodes hear of.
+ROLLOUT: tuple[Field, ...] = (
+    Field("canary", "int", "", "live", "How many containers go first, as a batch of their own; 0 for none.", 1,
+          minimum=0, maximum=32752),
+    Field("batch", "share", "", "live",
+          "How many containers go together, as a number or as a percentage of those that have something to do.", "25%",
+          example=5),
+    Field("order", "lines", "", "live", "Labels by whose values containers are put in order, the first one first: "
+          "the container's own, or else its node's.", example=["zone", "stage"]),
+)  # fmt: skip
 
 # What text of a kind looks like, roughly: for editors. ``units`` has the last word, and the better one.
 _PATTERNS = {
@@ -63,6 +73,7 @@ _PATTERNS = {
     "cpus": r"^\s*\d*\.?\d+\s*$",
     "cpu_set": r"^[\d\s,-]+$",
     "label": LABEL,
+    "share": r"^\s*\d+\s*%?\s*$",
     "mac": "^[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}$",
 }
 EXPRESSION = {"$ref": "#/$defs/expression"}
@@ -164,7 +175,22 @@ def _policy() -> Schema:
                 **flag,
                 "description": "Whether containers of this fleet that are no longer declared are to be destroyed.",
             },
+            "rollout": _rollout(),
         },
+    }
+
+
+def _rollout() -> Schema:
+    gate = {
+        **_object(model.GATE, empty=False, expressions=False),
+        "description": "What must hold of a batch's containers before the next batch begins.",
+        "examples": [{"port": 80, "timeout": 60}],
+    }
+    return {
+        **_object(ROLLOUT, empty=False, expressions=False, more={"gate": gate}),
+        "description": "How apply rolls changes out: batch by batch, stopping at the first that fails. Without it, "
+        "all nodes are done at once.",
+        "examples": [{"canary": 1, "batch": "25%"}],
     }
 
 
@@ -247,7 +273,7 @@ def _option(row: Field, *, empty: bool = False, expressions: bool = True) -> Sch
     if row.example is not None:
         result["examples"] = [row.example]
     elif row.choices:
-        result["examples"] = [row.choices[0]]
+        result["examples"] = [row.default if row.kind == "choices" else row.choices[0]]
     written = _kind(row, empty=empty)
     branches: list[Schema] = list(written.get("anyOf", [written]))
     if expressions and row.name not in _STATIC and {"type": "string"} not in branches:
@@ -273,7 +299,9 @@ def _kind(row: Field, *, empty: bool) -> Schema:
     result = dict(model.KINDS[row.kind].schema)
     if row.kind == "hosts":
         result["additionalProperties"] = {"type": ["string", "null"] if empty else "string", "examples": ["10.20.0.5"]}
-    if row.choices:
+    if row.kind == "choices":
+        result = {"type": "array", "items": {"enum": list(row.choices)}, "minItems": 1, "uniqueItems": True}
+    elif row.choices:
         result = {"enum": list(row.choices)}
     if row.kind in _PATTERNS:
         result["pattern"] = _PATTERNS[row.kind]

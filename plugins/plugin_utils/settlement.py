@@ -57,6 +57,8 @@ class Look:
     made_from: str
     # The shares with which the nodes were looked at, where these were others, as digests.
     looked: Mapping[str, str] = field(default_factory=dict)
+    # By node, containers of which a move that was broken off has left a copy there, and the node that has them.
+    left: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,8 @@ def settle(look: Look) -> Settlement:
             else:
                 elsewhere.setdefault(node, {})[name] = home
                 elsewhere.setdefault(home, {})[name] = node
+    for node, names in look.left.items():
+        elsewhere.setdefault(node, {}).update(names)
     if look.silent:
         _hold_doubtful(look, places, hold)
     again = [
@@ -196,18 +200,40 @@ def shares(bodies: Mapping[str, Mapping[str, Any]]) -> dict[str, Share]:
     return result
 
 
-def findings(results: Mapping[str, Any], asked: Iterable[str]) -> tuple[dict[str, Any], dict[str, str]]:
+@dataclass(frozen=True)
+class Findings:
+    """What the nodes have said, in the terms of a ``Look``."""
+
+    found: Mapping[str, Mapping[str, Addresses]]
+    silent: Mapping[str, str]
+    left: Mapping[str, Mapping[str, str]]
+
+
+def findings(results: Mapping[str, Any], asked: Iterable[str]) -> Findings:
     """Of every node what it has, from its result, or why that is not known. ``asked`` are the nodes of the play."""
     found: dict[str, dict[str, Addresses]] = {}
     silent: dict[str, str] = {}
+    whole: dict[str, str] = {}
+    aside: list[tuple[str, str]] = []
     meant = set(asked)
     for node, result in results.items():
         containers = _map(result).get("containers")
         if node in meant and isinstance(containers, Mapping):
             found[node] = {str(name): _map(_map(own).get("ip")) for name, own in containers.items()}
+            for name, own in containers.items():
+                if _map(own).get("state") == "set aside":
+                    aside.append((node, str(name)))
+                else:
+                    whole[str(name)] = node
         else:
             silent[node] = "did not answer" if node in meant else "was not asked"
-    return found, silent
+    left: dict[str, dict[str, str]] = {}
+    for node, name in aside:
+        # What a move has set aside is the container, unless another node has it by now.
+        if name in whole:
+            del found[node][name]
+            left.setdefault(node, {})[name] = whole[name]
+    return Findings(found, silent, left)
 
 
 def _map(value: Any) -> Mapping[str, Any]:

@@ -63,6 +63,8 @@ class Fleet:
         self.templates = templates
         self.networks: dict[str, Any] = copy.deepcopy(NETWORKS)
         self.containers: dict[str, Any] = {}
+        # More options of the module.
+        self.options: dict[str, Any] = {}
 
     def declare(self, name: str, **options: Any) -> None:
         """Declare a container anew."""
@@ -71,7 +73,7 @@ class Fleet:
     def params(self, allow: list[str] | None = None, **extra: Any) -> dict[str, Any]:
         return {
             "fleet": self.name, "containers": copy.deepcopy(self.containers), "templates": self.templates,
-            "networks": self.networks, "allow": allow or [], "lock_timeout": 30, **extra,
+            "networks": self.networks, "allow": allow or [], "lock_timeout": 30, **self.options, **extra,
         }  # fmt: skip
 
     def check(self, allow: list[str] | None = None, **extra: Any) -> Result:

@@ -11,7 +11,6 @@ import os
 import pty
 import select
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from ansible_collections.carve.vps.tests.integration.desk import CARVE, Desk
 from ansible_collections.carve.vps.tests.integration.support import (
     exists,
     force_remove,
@@ -29,50 +28,7 @@ from ansible_collections.carve.vps.tests.integration.support import (
     start_time,
 )
 
-CARVE = [sys.executable, "-m", "ansible_collections.carve.vps.plugins.plugin_utils.cli"]
 SECRET = "correct-horse-battery-staple"
-
-
-class Desk:
-    """A directory with a manifest in it, and somebody who types commands there."""
-
-    def __init__(self, place: Path, template: dict[str, Any]) -> None:
-        self.place = place
-        self.manifest: dict[str, Any] = {
-            "plugin": "carve.vps.fleet", "version": 1, "fleet": "carve-test-desk",
-            "templates": {"base": template},
-            "networks": {"public": {"mode": "routed", "subnet": "198.18.114.0/24"}},
-            "nodes": {"desk": {"ansible_connection": "local", "labels": {"zone": "a"}}},
-            "defaults": {"template": "base", "stop_timeout": 20},
-            "containers": {"c": {"count": 2, "ram": "96M",
-                                 "network": {"eth0": {"on": "public", "ip": "198.18.114.10-11"}}}},
-        }  # fmt: skip
-
-    def write(self) -> None:
-        (self.place / "fleet.yml").write_text(yaml.safe_dump(self.manifest, sort_keys=False), encoding="utf-8")
-
-    def carve(self, verb: str, *options: str) -> tuple[int, str]:
-        self.write()
-        return self.run(*CARVE, verb, "fleet.yml", *options)
-
-    def run(self, *command: str) -> tuple[int, str]:
-        environment = {**os.environ, "ANSIBLE_NOCOLOR": "1"}
-        result = subprocess.run(
-            command,
-            cwd=self.place,
-            env=environment,
-            check=False,
-            text=True,
-            timeout=300,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-        return result.returncode, result.stdout
-
-    def ansible(self, pattern: str, module: str, arguments: str = "") -> tuple[int, str]:
-        binary = str(Path(sys.executable).with_name("ansible"))
-        return self.run(binary, "-i", "fleet.yml", pattern, "-m", module, "-a", arguments)
 
 
 @pytest.fixture

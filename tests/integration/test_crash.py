@@ -102,6 +102,7 @@ def assert_converges(fleet: Fleet, point: str) -> None:
     after = fleet.check(ALL)
     assert after["steps"] == [], f"{point}: {after['steps']}"
     assert names_in(Paths().staging) == set(), point
+    assert names_in(Paths().kept) == set(), point
     assert names_in(Paths().containers) == set(fleet.containers), point
     for name in fleet.containers:
         assert names_in(Paths().container(name)) == {"carve.json", "config", "root", "upper", "work"}, point
@@ -231,6 +232,85 @@ def test_creating_and_starting(fleet: Fleet) -> None:
 def test_rebuilding(fleet: Fleet) -> None:
     fleet.templates["derived"] = {"from": "base", "commands": ["touch /derived"]}
     each_point(fleet, 12, two_from_the_base, two_from_another_template)
+
+
+def test_rebuilding_under_a_gate(fleet: Fleet) -> None:
+    """Whatever is on trial when a run is killed is gated again by the next, and nothing is kept after that."""
+    fleet.templates["derived"] = {"from": "base", "commands": ["touch /derived"]}
+    fleet.options = {"gate": {"timeout": 60, "command": ["test", "-e", "/etc/hostname"]}}
+    each_point(fleet, 12, two_from_the_base, two_from_another_template)
+
+
+@pytest.mark.parametrize("ending", ["accepted", "replaced", "destroyed"])
+def test_a_trial_that_was_left_may_end_in_other_ways(fleet: Fleet, ending: str) -> None:
+    """Left on trial by a killed run, containers meet a run without a gate, a newer template, or their end."""
+    fleet.templates["derived"] = {"from": "base", "commands": ["touch /derived"]}
+    two_from_another_template(fleet)
+    fleet.run(ALL)
+    two_from_the_base(fleet)
+    fleet.run(ALL)
+    two_from_another_template(fleet)
+    fleet.options = {"gate": {"timeout": 60}}
+    assert killed(fleet, "step 4")  # after the last of both rebuilds
+    assert names_in(Paths().kept) == {"x-a", "x-b"}
+    assert [(step["action"], step["status"]) for step in fleet.check(ALL)["steps"]] == [("prove", "planned")] * 2
+    if ending == "accepted":
+        fleet.options = {}
+        predicted = fleet.check(ALL)
+        assert predicted["steps"] and fleet.run(ALL)["fingerprint"] == predicted["fingerprint"]
+    elif ending == "replaced":
+        fleet.templates["derived"] = {"from": "base", "commands": ["touch /newer"]}
+        # What never passed is nothing to go back to.
+        result = fleet.run(ALL, gate={"timeout": 1, "command": ["test", "!", "-e", "/newer"]})
+        assert result["msg"].count("rolled back to base@") == 2
+        assert names_in(Paths().kept) == set()
+    else:
+        fleet.containers = {}
+    assert_converges(fleet, ending)
+
+
+def test_rolling_back(fleet: Fleet) -> None:
+    """A run that is killed while it rolls back: the next one ends with the old root filesystems in their place, too,
+    as long as the new ones do not pass; and with the new ones when they do."""
+    fleet.templates["derived"] = {"from": "base", "commands": ["touch /derived"]}
+    fleet.options = {"gate": {"timeout": 1, "command": ["test", "!", "-e", "/derived"]}}
+
+    def at_start() -> None:
+        fleet.containers = {}
+        two_from_the_base(fleet)
+        result = fleet.run(ALL, gate=None)
+        assert not result.get("failed"), result["msg"]
+        fleet.containers = {}
+        two_from_another_template(fleet)
+
+    at_start()
+    result = _child(fleet, "never")
+    assert result.returncode == 1, result.stdout + result.stderr
+    found = [point for point in json.loads(result.stdout)["points"] if point.startswith("trial.py")]
+    todo = found if "CARVE_TEST_ALL_POINTS" in os.environ else found[:: max(1, len(found) // 8)]
+    reached = 0
+    for point in todo:
+        at_start()
+        child = _child(fleet, point)
+        assert child.returncode in (1, -signal.SIGKILL), f"{point}: {child.stdout}{child.stderr}"
+        reached += child.returncode != 1
+        assert_only_whole_containers(fleet, point)
+        result = fleet.run(ALL)
+        assert "rolled back to base@" in result["msg"], point
+        assert names_in(Paths().kept) == set(), point
+        for name in fleet.containers:
+            assert (
+                run("lxc-attach", "-P", Paths().containers, "-n", name, "--", "ls", "-d", "/derived", check=False) == ""
+            )
+        # Mended: what is asked for is there now.
+        assert_converges_with(fleet, {"timeout": 60}, point)
+    assert reached > len(todo) * 0.8, f"{reached} of {len(todo)} runs were killed"
+
+
+def assert_converges_with(fleet: Fleet, gate: dict[str, Any], point: str) -> None:
+    before, fleet.options = fleet.options, {"gate": gate}
+    assert_converges(fleet, point)
+    fleet.options = before
 
 
 def test_restarting(fleet: Fleet) -> None:

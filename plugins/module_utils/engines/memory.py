@@ -80,6 +80,10 @@ def _stop(seen: ContainerSeen, step: Step) -> ContainerSeen:
     return stopped(_keep(seen, {"state": "stopped"}))
 
 
+def _prove(seen: ContainerSeen, step: Step) -> ContainerSeen:
+    return replace(seen, kept=None)
+
+
 def _restart(seen: ContainerSeen, step: Step) -> ContainerSeen:
     return running(stopped(_keep(seen, _after(step))))
 
@@ -121,4 +125,5 @@ _DEEDS: Mapping[str, Callable[[ContainerSeen, Step], ContainerSeen]] = {
     "stop": _stop,
     "restart": _restart,
     "change": _change,
+    "prove": _prove,
 }

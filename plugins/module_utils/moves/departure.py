@@ -98,6 +98,8 @@ class _Journey:
         self.at_home = not aside
         if aside and self._take_up(record):
             return
+        if os.path.exists(f"{self._host.paths.kept}/{self._name}"):
+            raise MoveError("its rebuild has not passed its gate yet; run carve.vps.apply first")
         box = Box(record, self._host.paths.container(self._name), lxc.init_pid(self._host, self._name))
         answer = self._remote.ask("examine", self._name, self._about(record))
         if answer["copy_template"]:

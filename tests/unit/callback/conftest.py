@@ -17,16 +17,17 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[3]
-# For each node, by its fleet's name: the results of a check and of a real call, and how long they take. What it was
-# called with is written down.
+# For each node, by its fleet's name: the results of a check and of a real call (of a rollout's, by the containers that
+# it is limited to), and how long they take. What it was called with is written down.
 MODULE = """\
 import json, os, time
 from ansible.module_utils.basic import AnsibleModule
 OPTIONS = dict(fleet="str", containers="dict", templates="dict", networks="dict", prune="bool", expect="str",
                elsewhere="dict", hold="dict",
-               lock_timeout="int")
+               lock_timeout="int", gate="dict", expect_containers="dict")
 module = AnsibleModule(
     {**{name: {"type": kind} for name, kind in OPTIONS.items()}, "allow": {"type": "list", "elements": "str"},
+     "only": {"type": "list", "elements": "str"},
      "secrets": {"type": "list", "no_log": True}},
     supports_check_mode=True,
 )
@@ -37,6 +38,8 @@ with open(here + ".json") as file:
     told = json.load(file)
 time.sleep(told["seconds"])
 result = told["check" if module.check_mode else "real"]
+if module.params["only"] is not None:
+    result = result[",".join(module.params["only"])]
 if "crash" in result:
     raise Exception(result["crash"])
 if module.params["expect"] not in (None, result["fingerprint"]):

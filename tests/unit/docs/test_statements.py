@@ -33,6 +33,9 @@ INNER = {
     "carve_allowed", "carve_answer", "carve_confirmed", "carve_containers", "carve_desired", "carve_expect",
     "carve_looked_at", "carve_nodes", "carve_planned", "carve_protected", "carve_result", "carve_round",
     "carve_settled", "carve_unplaced", "carve_verb",
+    # Of rollouts.
+    "carve_batch", "carve_batch_number", "carve_batches", "carve_expect_containers", "carve_gate", "carve_only",
+    "carve_rollouts", "carve_tried", "carve_wanted",
 }  # fmt: skip
 # For documentation and for private use: RFC 5737, 3849, 1918, 4193, 3927, 4291, 1122.
 NETWORKS = [

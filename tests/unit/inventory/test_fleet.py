@@ -239,3 +239,13 @@ def test_a_bad_manifest_is_told_of_once() -> None:
         "fleet.yml:21: containers.db.flavor: there is no flavor 'big'; write small",
     ]
     assert len(done.stderr.strip().split("\n")) == 5, done.stderr
+
+
+def test_a_rollout_policy_is_a_variable_of_the_nodes() -> None:
+    assert "carve_rollouts" not in load(FLEET).groups
+    policy = "policy: {rollout: {batch: 5, gate: {port: 80}}}"
+    inventory = load(FLEET.replace("policy: {allow: [restart], prune: false}", policy))
+    assert {host.name for host in inventory.groups["carve_rollouts"].hosts} == {"node1", "node2"}
+    assert inventory.hosts["node1"].vars["carve_rollout"] == {
+        "canary": 1, "batch": 5, "order": [], "gate": {"port": 80},
+    }  # fmt: skip

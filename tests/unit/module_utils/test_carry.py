@@ -15,7 +15,7 @@ from ansible_collections.carve.vps.plugins.module_utils.builder import BuildErro
 from ansible_collections.carve.vps.plugins.module_utils.carry import Account
 from ansible_collections.carve.vps.plugins.module_utils.desired import Desired
 from ansible_collections.carve.vps.plugins.module_utils.engines.lxc import EngineError
-from ansible_collections.carve.vps.plugins.module_utils.hands import Hands
+from ansible_collections.carve.vps.plugins.module_utils.hands import Hands, Verdict
 from ansible_collections.carve.vps.plugins.module_utils.steps import NodeSeen, Step
 
 from unit.module_utils.worlds import EMPTY, NETWORKS, fleet, node, one
@@ -29,6 +29,7 @@ class Fake:
 
     def __init__(self, *fails: str, error: Exception | None = None, unsettled: bool = False) -> None:
         self.fails, self.error, self.unsettled = fails, error or OSError("no"), unsettled
+        self.verdicts: dict[str, Verdict] = {}
         self.done: list[str] = []
         self.guard = threading.Lock()
 
@@ -39,11 +40,17 @@ class Fake:
         if label in self.fails:
             raise self.error
 
+    def words(self, error: Exception) -> str:
+        return str(error)
+
     def settle(self) -> None:
         with self.guard:
             self.done.append("-")
         if self.unsettled:
             raise OSError("disk is full")
+
+    def gate(self, touched: list[str], failed: set[str]) -> dict[str, Verdict]:
+        return {name: self.verdicts.get(name, Verdict(None)) for name in {*self.verdicts, *failed}}
 
     def pause_after(self, steps: list[Step]) -> None:
         pass

@@ -74,7 +74,8 @@ def test_what_is_reported(node: Node) -> None:
     node.seen = with_container(EMPTY, "strange", running=True)
     result = node.run({"web": {"state": "stopped"}, "db": {"network": LAN}}, allow=[])
     assert set(result) == {
-        "changed", "steps", "fingerprint", "unmanaged", "notes", "errors", "containers", "diff", "timings",
+        "changed", "steps", "fingerprint", "fingerprints", "unmanaged", "notes", "errors", "containers", "diff",
+        "timings",
     }  # fmt: skip
     assert result["unmanaged"] == ["strange"]
     version = f"debian@{node.seen.containers['db'].digest}"

@@ -247,3 +247,14 @@ def test_a_source_is_named_once_for_all_that_have_it_from_there() -> None:
     with pytest.raises(manifest.ManifestError) as caught:
         read("defaults: {template: web, network: {eth0: {on: lna}}}\ncontainers: {a: {count: 9}, b: {}}")
     assert str(caught.value) == "fleet.yml:16: defaults.network.eth0.on: there is no network 'lna'; did you mean lan?"
+
+
+def test_an_order_by_a_label_that_nothing_has_is_warned_of() -> None:
+    text = """
+        nodes: {node1: {labels: {zone: a}}}
+        policy: {rollout: {order: [zone, stgae]}}
+        containers: {a: {template: web, labels: {stage: 1}}}
+        """
+    instead = "did you mean stage?"
+    assert read(text).warnings == [f"fleet.yml:16: policy.rollout.order: nothing has a label 'stgae'; {instead}"]
+    assert read(text.replace("stgae", "stage")).warnings == []

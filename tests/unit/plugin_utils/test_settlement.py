@@ -145,9 +145,23 @@ def test_findings_tell_failure_from_absence() -> None:
         "n1": {"containers": {"a": {"state": "running", "ip": {"eth0": ["10.0.0.1"]}}}}, "n2": {"unreachable": True},
         "n3": None, "n4": {"containers": {}}, "n5": {"failed": True, "containers": {"b": {"state": "stopped"}}},
     }  # fmt: skip
-    found, silent = settlement.findings(results, ["n1", "n2", "n3", "n5"])
-    assert found == {"n1": {"a": {"eth0": ["10.0.0.1"]}}, "n5": {"b": {}}}
-    assert silent == {"n2": "did not answer", "n3": "did not answer", "n4": "was not asked"}
+    said = settlement.findings(results, ["n1", "n2", "n3", "n5"])
+    assert said.found == {"n1": {"a": {"eth0": ["10.0.0.1"]}}, "n5": {"b": {}}}
+    assert said.silent == {"n2": "did not answer", "n3": "did not answer", "n4": "was not asked"}
+    assert said.left == {}
+
+
+def test_what_a_move_has_set_aside_is_the_container_unless_another_node_has_it() -> None:
+    aside, runs = {"state": "set aside", "ip": {}}, {"state": "running", "ip": {}}
+    said = settlement.findings({"n1": {"containers": {"a": aside, "b": aside}}, "n2": {"containers": {"b": runs}}},
+                               ["n1", "n2"])  # fmt: skip
+    assert said.found == {"n1": {"a": {}}, "n2": {"b": {}}}
+    assert said.left == {"n1": {"b": "n2"}}
+    # Declared where it came to, or where it came from: the node that has a copy left is told, and looked at again.
+    for home in ("n1", "n2"):
+        shares = {"n1": share(), "n2": share(), home: share("b")}
+        settled = settlement.settle(look(shares, {"n1": {}, "n2": has(b="")}, left=said.left))
+        assert settled.elsewhere["n1"] == {"b": "n2"} and "n1" in settled.again
 
 
 def test_shares_are_read_from_the_inventorys_variables() -> None:
