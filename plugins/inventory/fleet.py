@@ -86,7 +86,7 @@ class InventoryModule(BaseInventoryPlugin):
             hint = _hint(path, encrypted)
             known = whereabouts.load(hint)
             fleet = manifest.read(text, _shown(path), None if encrypted else path, known)
-            hosts.populate(inventory, fleet, {"file": str(hint), "digest": known.digest()})
+            hosts.populate(inventory, fleet, {"file": str(hint), "digest": known.digest(), "manifest": path})
         except manifest.ManifestError as error:
             if "CARVE_RESULT_FILE" in os.environ:
                 # The command `carve` reads nothing but manifests: Ansible's talk of other formats would only bury this.

@@ -31,6 +31,7 @@ def gather(host: Host | None = None) -> dict[str, Any]:
         "containers": {
             name: _container(host, found, seen.boxes.get(name)) for name, found in sorted(node.containers.items())
         },
+        "set_aside": {name: found.fleet for name, found in sorted(node.aside.items())},
         "templates": {name: sorted(digests) for name, digests in sorted(node.templates.items())},
         "bridges": {
             name: {"fleet": found.fleet, "addresses": list(found.addresses), "mtu": found.mtu, "uplink": found.uplink}

@@ -116,6 +116,11 @@ containers:
     configuration_edited:
       description: Whether its LXC configuration was changed by hand.
       type: bool
+set_aside:
+  description: Containers that a move has set aside and that was broken off, with the fleet whose mark they bear.
+  returned: always
+  type: dict
+  sample: {"web-2": "acme"}
 templates:
   description: The versions of every template on the node.
   returned: always

@@ -21,7 +21,7 @@ from ..module_utils.model import Problem
 from . import arrange, expand, lines, meaning, schema, structure
 from .expand import Container, section
 from .lines import Document, Finding, Path
-from .placement import Request
+from .placement import Node, Request
 from .pools import Want
 from .whereabouts import NOWHERE, Whereabouts
 
@@ -50,6 +50,9 @@ class Fleet:
     addresses: Mapping[str, Mapping[str, Sequence[str]]]
     # Each container's range of user ids (``module_utils.slots``).
     slots: Mapping[str, int]
+    # What placement goes by, to place anew what is to be moved.
+    machines: Sequence[Node]
+    asked: Mapping[str, Request]
     warnings: list[str] = field(default_factory=list)
 
 
@@ -88,6 +91,8 @@ def read(text: str, shown: str, remember_as: str | None = None, known: Whereabou
         unplaced=found.unplaced,
         reasons=found.reasons,
         addresses=found.addresses,
+        machines=arrange.nodes(manifest),
+        asked=asked,
         slots=_slots(manifest["fleet"], containers, found.containers),
         warnings=_sorted(warnings, shown) + [f"{shown}: {note}" for note in found.notes],
     )

@@ -1,0 +1,130 @@
+# Copyright: (c) 2026, Carve contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which containers are to move from where to where. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..module_utils import model
+from . import placement
+from .placement import Node, Request
+
+ALL = "all"
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What an operator wants: some containers moved, or a node emptied."""
+
+    # Names, or ``all``; to a node, or to where they belong.
+    names: Sequence[str] = ()
+    to: str | None = None
+    drain: str | None = None
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """What is declared, and what was found."""
+
+    name: str
+    machines: Sequence[Node]
+    asked: Mapping[str, Request]
+    # The node of each container that was found, and of each that a broken-off move has set aside.
+    at: Mapping[str, str]
+    aside: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Moves:
+    """What is to be done, in order, what stays and why, and what makes all of it impossible."""
+
+    moves: Sequence[tuple[str, str, str]] = ()
+    stays: Mapping[str, str] = field(default_factory=dict)
+    errors: Sequence[str] = ()
+
+    def groups(self, fleet: str, at_once: int) -> list[dict[str, Any]]:
+        """Moves between the same two nodes together, at most so many."""
+        pairs: dict[tuple[str, str], list[str]] = {}
+        for name, source, destination in self.moves:
+            pairs.setdefault((source, destination), []).append(name)
+        return [
+            {
+                "session": f"m{hashlib.sha256(f'{fleet}/{source}/{destination}'.encode()).hexdigest()[:20]}",
+                "source": source,
+                "destination": destination,
+                "containers": names[first : first + at_once],
+            }
+            for (source, destination), names in pairs.items()
+            for first in range(0, len(names), at_once)
+        ]
+
+
+def plan(fleet: Fleet, ask: Ask) -> Moves:
+    """What an operator's wish comes to."""
+    errors = _impossible(fleet, ask)
+    if errors:
+        return Moves(errors=errors)
+    places = {**fleet.at, **fleet.aside}
+    names = _chosen(fleet, ask, places)
+    targets, stays, errors = _targets(fleet, ask, names)
+    moves = []
+    for name in names:
+        source = places[name]
+        # One that was set aside has perhaps arrived already; then there is nothing to choose any more.
+        arrived = fleet.at.get(name) if name in fleet.aside else None
+        target = arrived or targets.get(name)
+        if target == source:
+            stays[name] = f"is on {source} already"
+        elif target is not None:
+            moves.append((name, source, target))
+    return Moves(moves, stays, errors)
+
+
+def _impossible(fleet: Fleet, ask: Ask) -> list[str]:
+    nodes = {node.name for node in fleet.machines}
+    if not ask.names and ask.drain is None:
+        return ["nothing is to be moved; write -e carve_move=NAME, several with commas, or all"]
+    errors = [
+        f"there is no node {node!r}; {model.nearest(node, sorted(nodes))}"
+        for node in (ask.to, ask.drain)
+        if node is not None and node not in nodes
+    ]
+    for name in ask.names if list(ask.names) != [ALL] else ():
+        if name not in fleet.asked:
+            errors.append(f"there is no container {name!r}; {model.nearest(name, sorted(fleet.asked))}")
+        elif name not in fleet.at and name not in fleet.aside:
+            errors.append(f"{name} is on no node that answered")
+        elif ask.to is not None and fleet.asked[name].pinned not in (None, ask.to):
+            errors.append(f"{name} is pinned by node: {fleet.asked[name].pinned}; write node: {ask.to} first")
+    return errors
+
+
+def _chosen(fleet: Fleet, ask: Ask, places: Mapping[str, str]) -> list[str]:
+    declared = [name for name in sorted(places) if name in fleet.asked]
+    if ask.drain is not None:
+        return [name for name in declared if places[name] == ask.drain]
+    return declared if list(ask.names) == [ALL] else list(dict.fromkeys(ask.names))
+
+
+def _targets(fleet: Fleet, ask: Ask, names: Iterable[str]) -> tuple[dict[str, str], dict[str, str], list[str]]:
+    """Where each should be, why some stay where they are, and why some can be nowhere."""
+    if ask.to is not None:
+        return dict.fromkeys(names, ask.to), {}, []
+    chosen = set(names)
+    stays = {
+        name: f"is pinned by node: {ask.drain}"
+        for name in sorted(chosen)
+        if ask.drain is not None and fleet.asked[name].pinned == ask.drain
+    }
+    machines = [node._replace(cordon=node.cordon or node.name == ask.drain) for node in fleet.machines]
+    known = {name: node for name, node in fleet.at.items() if name not in chosen - set(stays)}
+    found = placement.place(machines, fleet.asked.values(), known)
+    targets = {name: found.nodes[name] for name in chosen if name in found.nodes and name not in stays}
+    errors = [f"{name}: {found.errors[name]}" for name in sorted(chosen) if name in found.errors]
+    return targets, stays, errors
