@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.carve.vps.plugins.plugin_utils import settlement, whereabouts
+from ansible_collections.carve.vps.plugins.plugin_utils import collector, settlement, whereabouts
 from ansible_collections.carve.vps.plugins.plugin_utils.settlement import Look
 
 
@@ -23,7 +23,10 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Read the results of the look from the nodes' variables; remember where everything is."""
         super().run(tmp, task_vars)
-        variables = task_vars or {}
+        with collector.paused():
+            return self._settle(task_vars or {})
+
+    def _settle(self, variables: dict[str, Any]) -> dict[str, Any]:
         _unused, options = self.validate_argument_spec(
             {"register": {"type": "str", "default": "carve_result"}, "looked": {"type": "dict", "default": {}}}
         )

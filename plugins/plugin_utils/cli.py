@@ -28,6 +28,8 @@ VERBS = {
     "plan": "show what apply would do",
     "apply": "make the nodes as declared",
     "drift": "name what differs from what is declared",
+    "migrate": "move containers to another node, or to where they belong",
+    "drain": "empty a node: move its containers to the others",
     "destroy": "destroy every container of the fleet",
 }
 USAGE = f"""\
@@ -40,6 +42,9 @@ options:
   --plan FILE           apply: carry out this saved plan, or nothing if something has moved since
   --yes                 apply: do not show the plan and ask first
   --allow REACH[,...]   what may be done beyond what is harmless: restart, rebuild, destroy
+  --move NAME[,...]     migrate: these containers, or all
+  --to NODE             migrate: where to; without it, to where they belong
+  --node NODE           drain: the node
   -e carve_destroy=NAME destroy: do not ask; NAME is the fleet's name
 Every other option is given to ansible-playbook, such as --limit node1, --forks 20, -v.
 
@@ -49,7 +54,8 @@ NOTHING, ERRORS, DIFFERENCES = 0, 1, 2
 # With these, Ansible runs nothing and there is no summary.
 _LISTING = {"--list-hosts", "--list-tasks", "--list-tags", "--syntax-check", "--version", "--help", "-h"}
 # Ours: the verbs that take them, and whether a value follows.
-_OPTIONS = {"--out": (("plan",), True), "--plan": (("apply",), True), "--yes": (("apply",), False),
+_OPTIONS = {"--move": (("migrate",), True), "--to": (("migrate",), True), "--node": (("drain",), True),
+            "--out": (("plan",), True), "--plan": (("apply",), True), "--yes": (("apply",), False),
             "--allow": (("plan", "apply"), True)}  # fmt: skip
 
 
@@ -107,6 +113,9 @@ def command(request: Request, terminal: bool, playbook: str) -> list[str]:
         variables["carve_plan_file"] = str(Path(request.own["--out"]).absolute())
     if "--allow" in request.own:
         variables["carve_allow"] = request.own["--allow"]
+    for option, variable in (("--move", "carve_move"), ("--to", "carve_to"), ("--node", "carve_drain")):
+        if option in request.own:
+            variables[variable] = request.own[option]
     if "--plan" in request.own:
         variables["carve_saved_plan"] = str(Path(request.own["--plan"]).absolute())
     elif request.verb == "apply" and "--yes" not in request.own and not request.only_looks:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..module_utils import model
-from . import batches
+from . import batches, collector
 from .expand import Container, texts
 from .lines import Vaulted
 from .manifest import Fleet
@@ -29,6 +29,11 @@ def populate(inventory: Any, fleet: Fleet, hint: Mapping[str, str] | None = None
 
     ``hint`` is for ``carve.vps.settle``: the file of the whereabouts that the fleet was arranged by, and their digest.
     """
+    with collector.paused():
+        _populate(inventory, fleet, hint)
+
+
+def _populate(inventory: Any, fleet: Fleet, hint: Mapping[str, str] | None) -> None:
     _refuse_second(inventory, fleet)
     for group in ("carve_nodes", "carve_containers"):
         inventory.add_group(group)

@@ -18,7 +18,7 @@ from typing import Any
 
 from ..module_utils import slots
 from ..module_utils.model import Problem
-from . import arrange, expand, lines, meaning, schema, structure
+from . import arrange, collector, expand, lines, meaning, schema, structure
 from .expand import Container, section
 from .lines import Document, Finding, Path
 from .placement import Node, Request
@@ -62,6 +62,11 @@ def read(text: str, shown: str, remember_as: str | None = None, known: Whereabou
     ``shown`` is the file's name in messages, ``remember_as`` the name under which a good one is remembered, if it may
     be. ``known`` says where containers are. Raises ``ManifestError``.
     """
+    with collector.paused():
+        return _read(text, shown, remember_as, known)
+
+
+def _read(text: str, shown: str, remember_as: str | None, known: Whereabouts) -> Fleet:
     document = lines.parse(text)
     findings = list(document.findings)
     warnings: list[Finding] = []

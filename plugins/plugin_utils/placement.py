@@ -94,10 +94,12 @@ def place(nodes: Iterable[Node], requests: Iterable[Request], known: Mapping[str
 
 def impossible(nodes: Iterable[Node], request: Request) -> str | None:
     """Why no node could ever take a container, however empty the fleet were; ``None`` when one could."""
-    nodes = sorted(nodes, key=lambda node: node.name)
-    if any(not _lacking(request.match, node) and not _too_small(request, node) for node in nodes):
-        return None
-    return _summary({node.name: _lacking(request.match, node) or _too_small(request, node) for node in nodes})
+    whys = {}
+    for node in nodes:
+        whys[node.name] = _lacking(request.match, node) or _too_small(request, node)
+        if not whys[node.name]:
+            return None
+    return _summary(dict(sorted(whys.items())))
 
 
 def match_text(match: Iterable[tuple[str, str]]) -> str:
