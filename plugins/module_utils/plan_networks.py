@@ -26,7 +26,7 @@ def wanted_bridge(name: str, network: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def network_steps(desired: Desired, node: NodeSeen, steps: list[Step], notes: list[str]) -> list[Step]:
-    """Steps for the bridges that this node's containers use, and for those that none uses any more."""
+    """Steps for the bridges that this node's containers use, and for those whose network is no longer declared."""
     bridges = {n["bridge"]: name for name, n in desired.networks.items() if n.get("mode") == "bridged"}
     declared = _declared(desired, list(desired.containers))
     # A run that is limited to some containers makes no bridge for those of which it makes nothing.
@@ -51,9 +51,10 @@ def network_steps(desired: Desired, node: NodeSeen, steps: list[Step], notes: li
     if not desired.prune:
         return result
     for bridge, seen in sorted(node.bridges.items()):
-        if seen.fleet == desired.fleet and bridge not in declared | kept:
+        # That of a declared network stays though nothing uses it now: containers come and go between nodes.
+        if seen.fleet == desired.fleet and bridge not in declared | kept | set(bridges):
             target = {"bridge": bridge, "users": _users(bridge, node)}
-            step = Step("network", bridge, "destroy", "release", "destroy", "no container uses it", target=target)
+            step = Step("network", bridge, "destroy", "release", "destroy", "no longer declared", target=target)
             allowed = "destroy" in desired.allow
             result.append(step.hold(None if allowed else "needs allow: destroy"))
     return result

@@ -117,6 +117,10 @@ def _required(names: list[str]) -> Check:
     return lambda value: not isinstance(value, dict) or all(name in value for name in names)
 
 
+def _least(count: int) -> Check:
+    return lambda value: not isinstance(value, list) or len(value) >= count
+
+
 def _number(value: Any) -> bool:
     return type(value) in (int, float)
 
@@ -126,6 +130,7 @@ _RULES: dict[str, Callable[[Any], Check]] = {
     "const": _const,
     "pattern": _pattern,
     "required": _required,
+    "minItems": _least,
     "minimum": lambda least: lambda value: not _number(value) or value >= least,
     "maximum": lambda most: lambda value: not _number(value) or value <= most,
     "minProperties": lambda least: lambda value: not isinstance(value, dict) or len(value) >= least,

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from ansible_collections.carve.vps.plugins.module_utils.moves import departure
 from ansible_collections.carve.vps.tests.integration.desk import Desk
-from ansible_collections.carve.vps.tests.integration.own_node import BRIDGE, FLEET
+from ansible_collections.carve.vps.tests.integration.own_node import FLEET
 from ansible_collections.carve.vps.tests.integration.support import box, exists, host, inside, pid, start_time
 from ansible_collections.carve.vps.tests.integration.two_nodes import Node, two_nodes
 
@@ -40,10 +40,11 @@ class Two(Desk):
                 "ansible_connection": "local", "ansible_python_interpreter": str(python),
                 "ansible_host": "127.0.0.1", "capacity": {"ram": "1G"},
             }  # fmt: skip
-        lan = {"mode": "bridged", "bridge": BRIDGE, "subnet": "10.214.0.0/24", "gateway": "10.214.0.1"}
+        # No bridge: there is one kernel, and the two would have to share it.
+        public = {"mode": "routed", "subnet": "198.51.100.0/24"}
         self.manifest.update(
-            fleet=FLEET, networks={"lan": lan}, nodes=listed,
-            containers={"x": {"count": 3, "network": {"eth0": {"on": "lan", "ip": "auto"}}}},
+            fleet=FLEET, networks={"public": public}, nodes=listed,
+            containers={"x": {"count": 3, "network": {"eth0": {"on": "public", "ip": "auto"}}}},
             defaults={"template": "base", "ram": "64M", "stop_timeout": 0},
         )  # fmt: skip
 

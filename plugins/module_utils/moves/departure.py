@@ -103,7 +103,7 @@ class _Journey:
         box = Box(record, self._host.paths.container(self._name), lxc.init_pid(self._host, self._name))
         answer = self._remote.ask("examine", self._name, self._about(record))
         if answer["copy_template"]:
-            self._send_template(record, answer["template"])
+            self._send_template(record)
         if box.pid:
             self._copy(box.directory, "first_pass")
         began = time.monotonic()
@@ -134,11 +134,15 @@ class _Journey:
         self._come_back(record)
         return False
 
-    def _send_template(self, record: Record, version: str) -> None:
-        template = record.fields["template"]
-        source = self._host.paths.template(template, record.template_version)
-        self._numbers["template_bytes"] = self._remote.copy(source, f"templates/{template}/{version}")
-        self._remote.ask("take-template", template, {"version": version})
+    def _send_template(self, record: Record) -> None:
+        """Send the template below the container, unless another container's move has just done it."""
+        with self._remote.sending_templates:
+            answer = self._remote.ask("examine", self._name, self._about(record))
+            if answer["copy_template"]:
+                template, version = record.fields["template"], answer["template"]
+                source = self._host.paths.template(template, record.template_version)
+                self._numbers["template_bytes"] = self._remote.copy(source, f"templates/{template}/{version}")
+                self._remote.ask("take-template", template, {"version": version})
 
     def _copy(self, directory: str, number: str) -> None:
         part = "copy" if os.path.isdir(f"{directory}/copy") else "upper"

@@ -13,6 +13,7 @@ import contextlib
 import json
 import os
 import subprocess
+import threading
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -40,6 +41,8 @@ class Remote:
 
     def __init__(self, directory: str, address: str, port: int, host_key: str) -> None:
         self._address = address
+        # Containers of one template move side by side; their template goes once.
+        self.sending_templates = threading.Lock()
         self._host_part = f"[{address}]" if ":" in address else address
         known = f"{directory}/known_hosts"
         files.write(known, f"carve-destination {host_key}\n", mode=0o600)

@@ -17,6 +17,7 @@ from unit.module_utils.worlds import EMPTY, NETWORKS, fleet, lines, node, one, w
 
 LAN = {"network": {"eth0": {"on": "lan", "ip": "10.20.0.5"}}}
 BACK = {"network": {"eth0": {"on": "back", "ip": "10.30.0.5", "mac": "02:00:00:00:00:01"}}}
+NO_LAN = {name: body for name, body in NETWORKS.items() if name != "lan"}
 ROUTED = {"network": {"eth0": {"on": "public", "ip": "203.0.113.5"}}}
 
 
@@ -102,31 +103,33 @@ def test_a_bridge_of_others_is_used_as_it_is(mark: str | None) -> None:
     assert network(plan.make(fleet({}), world)) == []
 
 
-def test_a_bridge_goes_with_its_last_container_where_that_is_allowed() -> None:
+def test_a_bridge_goes_with_its_network_where_that_is_allowed() -> None:
     world = node(one(LAN))
-    gone = "br-lan destroy:  (no container uses it)"
-    assert network(plan.make(fleet({}), world)) == [gone]
-    assert network(plan.make(fleet({}, prune=False), world)) == []
+    gone = "br-lan destroy:  (no longer declared)"
+    assert network(plan.make(fleet({}, networks={}), world)) == [gone]
+    assert network(plan.make(fleet({}, networks={}, prune=False), world)) == []
     # Without leave the container stays, and so its bridge is in use.
-    assert network(plan.make(fleet({}, allow=()), world)) == []
+    assert network(plan.make(fleet({}, networks={}, allow=()), world)) == []
     empty = replace(world, containers={})
-    assert network(plan.make(fleet({}, allow=()), empty)) == [f"{gone} [needs allow: destroy]"]
-    made = plan.make(fleet({}), world)
+    assert network(plan.make(fleet({}, networks={}, allow=()), empty)) == [f"{gone} [needs allow: destroy]"]
+    # As long as the network is declared, the next container may be about to come.
+    assert network(plan.make(fleet({}), empty)) == []
+    made = plan.make(fleet({}, networks={}), world)
     assert [step.phase for step in made.steps] == ["destroy", "release"]
 
 
 def test_a_bridge_stays_while_a_container_that_stays_uses_it() -> None:
-    assert network(plan.make(fleet({}), node(one({**LAN, "protect": True})))) == []
-    assert network(plan.make(one(BACK, allow=["destroy"]), node(one(LAN)))) == [
+    assert network(plan.make(fleet({}, networks={}), node(one({**LAN, "protect": True})))) == []
+    assert network(plan.make(one(BACK, allow=["destroy"], networks=NO_LAN), node(one(LAN)))) == [
         "br-back create network: mtu - -> 1400 (declared)"
     ]
     theirs = {"id": 99, "network.eth0.bridge": "br-lan"}
     world = with_container(node(one(LAN)), "theirs", fleet="other", recorded=theirs)
-    assert network(plan.make(fleet({}), world)) == []
+    assert network(plan.make(fleet({}, networks={}), world)) == []
 
 
 def test_a_bridge_goes_when_its_containers_have_moved_off_it() -> None:
-    moved = one(BACK)
+    moved = one(BACK, networks=NO_LAN)
     after = [line.split(":")[0] for line in network(plan.make(moved, node(one(LAN))))]
     assert after == ["br-back create network", "br-lan destroy"]
     assert plan.make(moved, node(moved, node(one(LAN)))).steps == ()
@@ -134,7 +137,7 @@ def test_a_bridge_goes_when_its_containers_have_moved_off_it() -> None:
 
 def test_a_step_held_for_another_reason_does_not_keep_a_bridge() -> None:
     before = {**LAN, "protect": True, "template_policy": "rebuild"}
-    wanted = one({**BACK, "protect": True, "template_policy": "rebuild", "template": "web"})
+    wanted = one({**BACK, "protect": True, "template_policy": "rebuild", "template": "web"}, networks=NO_LAN)
     made = plan.make(wanted, node(one(before)))
     steps = [(step.name, step.action, bool(step.held)) for step in made.steps]
     assert steps[-3:] == [("web", "rebuild", True), ("web", "restart", False), ("br-lan", "destroy", False)]

@@ -19,7 +19,7 @@ from ansible_collections.carve.vps.plugins.plugin_utils import batches
 from hypothesis import event, given
 
 from unit.module_utils.wilds import fleets, nodes
-from unit.module_utils.worlds import EMPTY, fleet, lines, node, one, with_container
+from unit.module_utils.worlds import EMPTY, NETWORKS, fleet, lines, node, one, with_container
 
 LAN = {"network": {"eth0": {"on": "lan", "ip": "10.20.0.5"}}}
 BACK = {"network": {"eth0": {"on": "back", "ip": "10.30.0.5"}}}
@@ -61,7 +61,7 @@ def test_what_is_wrong_with_others_is_not_this_runs_business() -> None:
 
 def test_a_bridge_goes_when_nobody_is_left_who_is_or_should_be_on_it() -> None:
     world = node(fleet({"a": LAN, "b": {"network": {"eth0": {"on": "lan", "ip": "10.20.0.6"}}}}))
-    wanted = fleet({"a": BACK, "b": {}})
+    wanted = fleet({"a": BACK, "b": {}}, networks={"back": NETWORKS["back"]})
     assert brief(limited(wanted, "a"), world) == ["create br-back", "change a", "restart a"]
     world = memory.carry_out(plan.make(limited(wanted, "a"), world), world, "acme")
     assert brief(limited(wanted, "b"), world)[-1] == "destroy br-lan"

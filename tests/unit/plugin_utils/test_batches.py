@@ -72,7 +72,7 @@ def test_removals_and_what_is_only_the_nodes_go_last() -> None:
     looks = {
         "n3": result(runtime),
         "n1": result(runtime, step("a", "destroy", "destroy", "no longer declared"), change("b")),
-        "n2": result(step("br-x", "destroy", "destroy", "no container uses it", kind="network")),
+        "n2": result(step("br-x", "destroy", "destroy", "no longer declared", kind="network")),
     }
     assert shown(batches.make(looks, ONE)) == [{"n1": ["b"]}, {"n1": ["a"], "n2": [], "n3": []}]
 
