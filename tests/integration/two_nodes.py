@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Two nodes on one machine, to move containers between: each has its own ``/var/lib/carve``, ``/run/carve`` and
-``/usr/lib/carve`` in a mount namespace; processor, kernel and network are shared."""
+"""Two nodes on one machine, to move containers between: each has its own ``/var/lib/carve``, ``/run/carve``,
+``/usr/lib/carve`` and units of systemd in a mount namespace; processor, kernel and network are shared."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Node:
         syscalls.unshare(syscalls.CLONE_NEWNS)
         run("mount", "--make-rprivate", "/")
         let_go_of_mounts()
-        for place in (Paths().base, Paths().run, LIBRARY):
+        for place in (Paths().base, Paths().run, LIBRARY, "/etc/systemd/system"):
             own = self._store / place.replace("/", "_")
             own.mkdir(mode=0o755)
             Path(place).mkdir(mode=0o755, parents=True, exist_ok=True)
