@@ -21,8 +21,8 @@ _TYPES: dict[str, Check] = {
     "array": lambda value: isinstance(value, list),
     "string": lambda value: isinstance(value, str),
     "boolean": lambda value: isinstance(value, bool),
-    "integer": lambda value: type(value) is int or (type(value) is float and value.is_integer()),
-    "number": lambda value: type(value) in (int, float),
+    "integer": lambda value: _number(value) and (isinstance(value, int) or value.is_integer()),
+    "number": lambda value: _number(value),
     "null": lambda value: value is None,
 }
 _NOT_RULES = {"$schema", "$defs", "title", "description", "examples", "default"}
@@ -118,7 +118,7 @@ def _required(names: list[str]) -> Check:
 
 
 def _number(value: Any) -> bool:
-    return type(value) in (int, float)
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 _RULES: dict[str, Callable[[Any], Check]] = {
