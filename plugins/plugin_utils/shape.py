@@ -16,13 +16,18 @@ from typing import Any
 
 Check = Callable[[Any], bool]
 
+
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
 _TYPES: dict[str, Check] = {
     "object": lambda value: isinstance(value, dict),
     "array": lambda value: isinstance(value, list),
     "string": lambda value: isinstance(value, str),
     "boolean": lambda value: isinstance(value, bool),
     "integer": lambda value: _number(value) and (isinstance(value, int) or value.is_integer()),
-    "number": lambda value: _number(value),
+    "number": _number,
     "null": lambda value: value is None,
 }
 _NOT_RULES = {"$schema", "$defs", "title", "description", "examples", "default"}
@@ -115,10 +120,6 @@ def _pattern(text: str) -> Check:
 
 def _required(names: list[str]) -> Check:
     return lambda value: not isinstance(value, dict) or all(name in value for name in names)
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 _RULES: dict[str, Callable[[Any], Check]] = {
