@@ -16,13 +16,18 @@ from typing import Any
 
 Check = Callable[[Any], bool]
 
+
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
 _TYPES: dict[str, Check] = {
     "object": lambda value: isinstance(value, dict),
     "array": lambda value: isinstance(value, list),
     "string": lambda value: isinstance(value, str),
     "boolean": lambda value: isinstance(value, bool),
-    "integer": lambda value: type(value) is int or (type(value) is float and value.is_integer()),
-    "number": lambda value: type(value) in (int, float),
+    "integer": lambda value: _number(value) and (isinstance(value, int) or value.is_integer()),
+    "number": _number,
     "null": lambda value: value is None,
 }
 _NOT_RULES = {"$schema", "$defs", "title", "description", "examples", "default"}
@@ -119,10 +124,6 @@ def _required(names: list[str]) -> Check:
 
 def _least(count: int) -> Check:
     return lambda value: not isinstance(value, list) or len(value) >= count
-
-
-def _number(value: Any) -> bool:
-    return type(value) in (int, float)
 
 
 _RULES: dict[str, Callable[[Any], Check]] = {

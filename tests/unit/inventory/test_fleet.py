@@ -20,6 +20,8 @@ from ansible.inventory.data import InventoryData
 from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.vault import EncryptedString, VaultLib, VaultSecret
 from ansible_collections.carve.vps.plugins.inventory.fleet import InventoryModule
+from ansible_collections.carve.vps.plugins.plugin_utils import whereabouts
+from ansible_collections.carve.vps.plugins.plugin_utils.whereabouts import Whereabouts
 
 FLEET = """
 plugin: carve.vps.fleet
@@ -249,3 +251,48 @@ def test_a_rollout_policy_is_a_variable_of_the_nodes() -> None:
     assert inventory.hosts["node1"].vars["carve_rollout"] == {
         "canary": 1, "batch": 5, "order": [], "gate": {"port": 80},
     }  # fmt: skip
+
+
+PLACED = FLEET.replace("flavor: small, node: node1}", "flavor: small}")
+
+
+def test_a_placed_container_is_on_the_node_that_was_found_for_it() -> None:
+    inventory = load(PLACED.replace("  old:", "  lb: {network: {eth0: {on: public, ip: auto}}}\n  old:"))
+    placed = {node: own(inventory, node).get("carve_placed", {}) for node in ("node1", "node2")}
+    for name in ("web-1", "web-2", "lb"):
+        node = own(inventory, name)["carve_node"]
+        assert name in own(inventory, node)["carve_desired"]["containers"]
+        assert placed[node][name]["why"].startswith("spread: ")
+    (address,) = next(found["lb"]["ip"]["eth0"] for found in placed.values() if "lb" in found)
+    assert address.startswith("203.0.113.")
+    assert "db" not in placed["node2"]
+
+
+def test_what_is_remembered_decides() -> None:
+    before = load(PLACED)
+    there = {name: own(before, name)["carve_node"] for name in ("web-1", "web-2")}
+    other = {"node1": "node2", "node2": "node1"}
+    hint = before.groups["carve_nodes"].vars["carve_hint"]
+    seen = Whereabouts({name: other[node] for name, node in there.items()})
+    whereabouts.save(Path(hint["file"]), seen)
+    after = load(PLACED)
+    assert {name: own(after, name)["carve_node"] for name in there} == seen.nodes
+    assert after.groups["carve_nodes"].vars["carve_hint"] == {**hint, "digest": seen.digest()}
+
+
+def test_one_node_without_pools_needs_no_look() -> None:
+    alone = FLEET.replace("  node2: {ansible_connection: local}\n", "").replace("node: node2, ", "")
+    found = load(alone)
+    assert found.groups["carve_nodes"].vars["carve_look"] is False
+    assert "carve_looked_at" not in found.groups
+
+
+def test_an_encrypted_manifest_leaves_nothing_in_the_cache(tmp_path: Path) -> None:
+    loader = DataLoader()
+    secret = VaultSecret(b"open")
+    loader.set_vault_secrets([("default", secret)])
+    path = Path("fleet.yml").absolute()
+    path.write_bytes(VaultLib([("default", secret)]).encrypt(PLACED, secret))
+    inventory = InventoryData()
+    InventoryModule().parse(inventory, loader, str(path))
+    assert not Path(inventory.groups["carve_nodes"].vars["carve_hint"]["file"]).is_relative_to(tmp_path / "cache")

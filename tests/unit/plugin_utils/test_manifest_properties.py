@@ -21,7 +21,7 @@ GOOD: dict[str, Any] = yaml.safe_load("""
 plugin: carve.vps.fleet
 version: 1
 fleet: acme
-policy: {allow: [restart], overcommit: true, prune: true}
+policy: {allow: [restart], overcommit: true, prune: true, placement: spread}
 flavors:
   small: {cpus: 1, ram: 512M, swap: 256M, processes: 400}
   medium: {cpus: 2, ram: 2G, cpu_set: 0-3}
@@ -29,10 +29,11 @@ templates:
   debian-13: {build: {suite: trixie, packages: [openssh-server]}}
   web: {from: debian-13, packages: [nginx-light], commands: [systemctl enable nginx]}
 networks:
-  public: {mode: routed, subnet: 203.0.113.0/24}
+  public: {mode: routed, subnet: 203.0.113.0/24, pool: [203.0.113.100-199]}
   lan: {mode: bridged, bridge: br-lan, subnet: [10.20.0.0/24, "fd00:20::/64"], gateway: [10.20.0.1, "fd00:20::1"]}
 nodes:
   node1: {ansible_host: 192.0.2.11, labels: {zone: a}, capacity: {ram: 64G, cpus: 16}}
+  node2: {labels: {zone: b}, capacity: {ram: 64G}, overcommit: {ram: 1.5}, cordon: false}
 defaults: {template: debian-13, flavor: small, labels: {team: x}}
 containers:
   web: {count: 2, template: web, network: {eth0: {"on": public, ip: 203.0.113.10-11}}}
@@ -44,13 +45,37 @@ containers:
     hosts: {db.internal: 10.20.0.5}
     nameservers: [192.0.2.53]
     protect: true
+  lb: {count: 2, placement: {match: {zone: b}, strategy: pack}, network: {eth0: {"on": lan, ip: auto}}}
+  ns: {node: node1, placement: {apart: dns}, network: {eth0: {"on": lan, ip: ["fd00:20::9", auto]}}}
+  ns2: {placement: {apart: dns}}
 """)
 
 ROWS = (*model.CONTAINER, *model.INTERFACE, *model.NETWORK, *model.TEMPLATE, *model.BUILD)
 WORDS = sorted(
     {row.name for row in ROWS}
     | set(schema.manifest_schema()["properties"])
-    | {"flavor", "node", "count", "labels", "capacity", "eth0", "web", "db", "node1", "lan", "ansible_host", "<<"}
+    | {
+        "flavor",
+        "node",
+        "count",
+        "labels",
+        "capacity",
+        "eth0",
+        "placement",
+        "match",
+        "strategy",
+        "apart",
+        "pool",
+        "auto",
+        "overcommit",
+        "cordon",
+        "web",
+        "db",
+        "node1",
+        "lan",
+        "ansible_host",
+        "<<",
+    }
 )
 keys = st.one_of(st.sampled_from(WORDS), st.text(max_size=8), st.integers(-3, 70000), st.booleans(), st.none())
 scalars = st.one_of(
@@ -159,4 +184,6 @@ def test_good_text_with_slips(slips: list[tuple[int, int, str]]) -> None:
 
 
 def test_the_good_one_is_good() -> None:
-    assert [c.name for c in manifest.read(yaml.safe_dump(GOOD), "fleet.yml").containers] == ["db", "web-1", "web-2"]
+    assert [c.name for c in manifest.read(yaml.safe_dump(GOOD), "fleet.yml").containers] == [
+        "db", "lb-1", "lb-2", "ns", "ns2", "web-1", "web-2",
+    ]  # fmt: skip
