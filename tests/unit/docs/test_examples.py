@@ -194,7 +194,9 @@ def _check_call(module: str, arguments: dict[str, Any]) -> None:
     assert set(arguments) <= set(options)
     assert {name for name, option in options.items() if option.get("required")} <= set(arguments)
     written_out = {name: value for name, value in arguments.items() if not isinstance(value, str) or "{{" not in value}
-    if module not in ("node_info", "settle", "arrival", "departure") and not (set(arguments) - set(written_out)) & {
+    if module not in ("node_info", "settle", "moves", "arrival", "departure") and not (
+        set(arguments) - set(written_out)
+    ) & {
         "containers",
         "templates",
         "networks",

@@ -36,6 +36,9 @@ INNER = {
     # Of rollouts.
     "carve_batch", "carve_batch_number", "carve_batches", "carve_expect_containers", "carve_gate", "carve_only",
     "carve_rollouts", "carve_tried", "carve_wanted",
+    # Of moves.
+    "carve_arrival", "carve_departure", "carve_found", "carve_group", "carve_label", "carve_moved", "carve_moves",
+    "carve_moving", "carve_target",
 }  # fmt: skip
 # For documentation and for private use: RFC 5737, 3849, 1918, 4193, 3927, 4291, 1122.
 NETWORKS = [
