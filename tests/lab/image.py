@@ -63,7 +63,7 @@ SUITES = {
         (
             (
                 "etc/network/interfaces",
-                "source /etc/network/interfaces.d/*\nauto lo\niface lo inet loopback\nauto ens5\niface ens5 inet dhcp\n",
+                "source /etc/network/interfaces.d/*\nauto lo ens5\niface lo inet loopback\niface ens5 inet dhcp\n",
             ),
         ),
     ),
