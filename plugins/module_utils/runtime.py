@@ -42,6 +42,7 @@ Description=Carve containers
 Documentation=man:lxc.container.conf(5)
 Wants=network-online.target
 After=network-online.target lxcfs.service lxc-net.service apparmor.service
+RequiresMountsFor=/var/lib/carve
 
 [Service]
 Type=oneshot

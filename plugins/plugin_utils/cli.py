@@ -28,12 +28,13 @@ VERBS = {
     "plan": "show what apply would do",
     "apply": "make the nodes as declared",
     "drift": "name what differs from what is declared",
+    "unbootstrap": "undo bootstrap, on nodes without containers",
     "destroy": "destroy every container of the fleet",
 }
 USAGE = f"""\
 usage: carve VERB fleet.yml [options]
 
-{chr(10).join(f"  {verb:<10} {text}" for verb, text in VERBS.items())}
+{chr(10).join(f"  {verb:<11} {text}" for verb, text in VERBS.items())}
 
 options:
   --out FILE            plan: save the plan, for apply --plan

@@ -69,16 +69,7 @@ class Machine:
             self._settle_in()
             bare.unlink()
             return self
-        try:
-            self.wait_ssh()
-        except place.LabError:
-            # Seen once: the kernel panicked under emulation in patching its own text.
-            if "Kernel panic" not in self.console():
-                raise
-            print(f"{self.name}: the kernel panicked at boot, which emulation is known for; booting once more")
-            self.power_cut()
-            self._start_keeper(None)
-            self.wait_ssh()
+        self.wait_ssh()
         return self
 
     def _start_keeper(self, state: str | None) -> None:
@@ -113,6 +104,10 @@ class Machine:
         if (pid := self._pid()) is not None:
             os.kill(pid, signal.SIGKILL)
         self._wait_off(30)
+
+    def panics(self) -> int:
+        """How often its kernel has panicked, and booted again."""
+        return self.console().count("Kernel panic - not syncing")
 
     def shut_down(self) -> None:
         """In order, as its power button does."""
