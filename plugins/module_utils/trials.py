@@ -4,7 +4,7 @@
 
 """What Carve needs of the running kernel, found out by trying it. Leaves nothing behind.
 
-Trying is surer than reading version numbers, configs or module lists: sandboxes and hardened kernels lie in all of them.
+Trying is surer than reading version numbers, configs or module lists: sandboxes and hardened kernels lie in them.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def _cgroups(_place: str) -> Iterator[Lack]:
 
 
 def cgroup_controllers() -> tuple[set[str], dict[str, bool]]:
-    """The controllers of version 2 and of version 1's mounts; and those that the kernel knows, and whether they are on."""
+    """Those of version 2 and of version 1's mounts; and those that the kernel knows, and whether they are on."""
     available: set[str] = set()
     with contextlib.suppress(OSError), open("/sys/fs/cgroup/cgroup.controllers", encoding="ascii") as handle:
         available.update(handle.read().split())

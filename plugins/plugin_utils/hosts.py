@@ -44,7 +44,7 @@ def populate(inventory: Any, fleet: Fleet) -> None:
         own = list(secrets)
         containers = {c.name: _revealed({**c.options, "id": fleet.slots[c.name]}, own) for c in by_node[name]}
         labels = body.get("labels") or {}
-        variables = _revealed({key: value for key, value in body.items() if key.startswith("ansible_")}, [])
+        variables = _revealed({key: value for key, value in body.items() if key.startswith(("ansible_", "carve_"))}, [])
         desired = {**shared, "containers": containers, "secrets": own}
         _add(inventory, name, {**variables, "carve_desired": desired, "carve_labels": _texts(labels)})
         inventory.add_group(_group("on", name))

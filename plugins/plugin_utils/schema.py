@@ -144,6 +144,29 @@ def _policy() -> Schema:
     }
 
 
+# Variables of the bootstrap roles, which a node may bear. The roles' argument specs say more.
+BOOTSTRAP: dict[str, Schema] = {
+    "carve_node_allow_reboot": {
+        "type": "boolean",
+        "default": False,
+        "description": "Whether bootstrap may reboot the node once, into a kernel that has what the running one lacks.",
+        "examples": [True],
+    },
+    "carve_storage_device": {
+        "type": "string",
+        "pattern": "^/dev/.",
+        "description": "An empty block device that bootstrap makes the containers' filesystem on, with quota.",
+        "examples": ["/dev/disk/by-id/nvme-eui.0025388b710116a1"],
+    },
+    "carve_storage_filesystem": {
+        "enum": ["ext4", "xfs"],
+        "default": "ext4",
+        "description": "The filesystem to make on it.",
+        "examples": ["xfs"],
+    },
+}
+
+
 def _node() -> Schema:
     capacity = _object(CAPACITY, empty=False, expressions=False)
     return {
@@ -158,6 +181,7 @@ def _node() -> Schema:
                 "description": "What the node has to give.",
                 "examples": [{"ram": "64G"}],
             },
+            **BOOTSTRAP,
         },
         "patternProperties": {"^ansible_": {"description": "An Ansible variable of the node."}},
     }

@@ -105,6 +105,10 @@ class Machine:
             os.kill(pid, signal.SIGKILL)
         self._wait_off(30)
 
+    def boots(self) -> int:
+        """How often a kernel has booted on it, but for those that panicked."""
+        return self.console().count("Linux version ") - self.panics()
+
     def panics(self) -> int:
         """How often its kernel has panicked, and booted again."""
         return self.console().count("Kernel panic - not syncing")
