@@ -102,7 +102,11 @@ def _idmapped_overlay(place: str) -> Iterator[Lack]:
 
 
 def _cgroups(_place: str) -> Iterator[Lack]:
-    available, known = cgroup_controllers()
+    yield from missing_controllers(*_controllers())
+
+
+def missing_controllers(available: set[str], known: dict[str, bool]) -> Iterator[Lack]:
+    """What is not in ``available``, the controllers in use; ``known`` are the kernel's, and whether they are on."""
     for name in CONTROLLERS:
         if name in available:
             continue
@@ -115,7 +119,7 @@ def _cgroups(_place: str) -> Iterator[Lack]:
             yield Lack("cgroups", f"{why} and no cgroup_disable={name}", COMMAND_LINE, name)
 
 
-def cgroup_controllers() -> tuple[set[str], dict[str, bool]]:
+def _controllers() -> tuple[set[str], dict[str, bool]]:
     """Those of version 2 and of version 1's mounts; and those that the kernel knows, and whether they are on."""
     available: set[str] = set()
     with contextlib.suppress(OSError), open("/sys/fs/cgroup/cgroup.controllers", encoding="ascii") as handle:

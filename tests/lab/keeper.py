@@ -44,6 +44,8 @@ def _run(directory: Path, machine: dict[str, Any], bare: Path | None) -> str:
     pid_file = directory / "qemu.pid"
     with (directory / "qemu.log").open("ab") as log:
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True)
+    with (directory / "boots").open("a", encoding="ascii") as boots:
+        boots.write("+")
     pid_file.write_text(str(process.pid), encoding="ascii")
     assert process.stdout is not None
     assert process.stdin is not None

@@ -176,7 +176,7 @@ def boot_debian_11_kernel(machine: Machine) -> None:
         mirror=$(awk '$1 == "deb" && $3 == "bookworm" { print $2 }' /etc/apt/sources.list)
         echo "deb $mirror bullseye main" >/etc/apt/sources.list.d/bullseye.list
         apt-get update -qq
-        old=$(apt-cache search --names-only '^linux-image-5[.]10[.].*-cloud-amd64$' | cut -d' ' -f1 | sort -V | tail -n1)
+        old=$(apt-cache pkgnames linux-image-5.10 | grep -E '[0-9]-cloud-amd64$' | sort -V | tail -n1)
         apt-get install -qq --no-install-recommends "$old"
         rm /etc/apt/sources.list.d/bullseye.list
         echo linux-base linux-base/removing-running-kernel boolean false | debconf-set-selections
