@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import socket
 import struct
 import subprocess
@@ -27,6 +28,7 @@ CONTROLLERS = ("cpu", "cpuset", "memory", "pids")
 _NETLINK_NETFILTER = 12
 _NFT_MSG_GETGEN = 10 << 8 | 16  # linux/netfilter/nf_tables.h
 _NLMSG_ERROR = 2
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # sudo and SSH leave out what is for root
 
 
 class Lack(NamedTuple):
@@ -152,7 +154,9 @@ def _nftables(_place: str) -> Iterator[Lack]:
 
 
 def _project_quota(_place: str) -> Iterator[Lack]:
-    """A file system with it, in a file, mounted for a moment."""
+    """A file system with it, in a file, mounted for a moment; not tried where nothing can make one."""
+    if not shutil.which("mkfs.ext4", path=_PATH):
+        return
     with tempfile.TemporaryDirectory(prefix="carve-probe.") as scratch:
         image, mountpoint = f"{scratch}/image", f"{scratch}/root"
         os.mkdir(mountpoint)
@@ -163,7 +167,7 @@ def _project_quota(_place: str) -> Iterator[Lack]:
             ["mount", "-o", "loop,prjquota", image, mountpoint],
             ["umount", mountpoint],
         ):
-            done = subprocess.run(command, check=False, capture_output=True, text=True)
+            done = subprocess.run(command, check=False, capture_output=True, text=True, env={"PATH": _PATH})
             if done.returncode:
                 why = done.stderr.strip().replace("\n", " ")
                 yield Lack("project_quota", f"project quota: ext4 cannot be mounted with it ({why})", KERNEL)
@@ -183,7 +187,7 @@ TRIALS: dict[str, Callable[[str], Iterator[Lack]]] = {
 def checkpoints() -> str:
     """What CRIU says of this kernel, if it is installed: information, since nothing depends on it yet."""
     try:
-        done = subprocess.run(["criu", "check"], check=False, capture_output=True, text=True)
+        done = subprocess.run(["criu", "check"], check=False, capture_output=True, text=True, env={"PATH": _PATH})
     except FileNotFoundError:
         return "criu is not installed"
     return "yes" if done.returncode == 0 else (done.stdout + done.stderr).strip()

@@ -36,6 +36,7 @@ class Machine:
         self.port: int = facts["port"]
         self.index: int = facts["index"]
         self.version: int = facts["version"]
+        self.segment: int = facts["segment"]
         self.ssh = Ssh(self.port)
 
     @classmethod
@@ -80,6 +81,15 @@ class Machine:
 
     def _settle_in(self) -> None:
         """What differs from the machine whose state was saved: the time, the name and the second card's addresses."""
+        self.run(
+            f"date -s @{time.time():.0f} >/dev/null; sed -i s/debian{self.version}/{self.name}/ /etc/hosts &&"
+            f" echo {self.name} >/etc/hostname && hostname {self.name}"
+        )
+        if self.segment:
+            self._join_segment()
+        self.run("sync")
+
+    def _join_segment(self) -> None:
         v4, v6 = SEGMENT
         card = hardware.SEGMENT_CARD
         if self.version == 13:
@@ -89,12 +99,12 @@ class Machine:
             file, up = "/etc/network/interfaces.d/segment", f"ifup {card}"
             text = (f"auto {card}\niface {card} inet static\naddress {v4}.{self.index}/24\n"
                     f"iface {card} inet6 static\naddress {v6}:{self.index}/64\n")  # fmt: skip
-        self.run(
-            f"date -s @{time.time():.0f} >/dev/null; cat >{file} && udevadm settle && {up} &&"
-            f" sed -i s/debian{self.version}/{self.name}/ /etc/hosts && echo {self.name} >/etc/hostname &&"
-            f" hostname {self.name} && sync",
-            stdin=text,
-        )
+        deadline = time.monotonic() + 60
+        while self.run(f"test -e /sys/class/net/{card}", check=False) != "0":
+            if time.monotonic() > deadline:
+                raise place.LabError(f"{self.name}: the card that was plugged in does not appear; {self._log()}")
+            time.sleep(0.2)
+        self.run(f"cat >{file} && {up}", stdin=text)
 
     def is_on(self) -> bool:
         return self._pid() is not None
