@@ -68,13 +68,13 @@ def test_debian_13(pair: tuple[LabFleet, list[Machine]]) -> None:
     fleet, machines = pair
     one, two = machines
 
-    predicted = fleet.play("bootstrap", "--check").ok()
+    predicted = fleet.play("bootstrap", "--check", "--limit", one.name).ok()
     assert min(predicted.changed.values()) > 0
-    assert "command not found" in one.run("bash -c lxc-start", check=False)
+    assert one.run("which lxc-start", check=False).startswith("1")
     assert one.run("findmnt /dev/vdb", check=False).startswith("1")
 
     fleet.play("bootstrap").ok()
-    for arguments in ((), ("--check",)):
+    for arguments in ((), ("--check", "--limit", two.name)):
         again = fleet.play("bootstrap", *arguments).ok()
         assert set(again.changed.values()) == {0}, again.output
     holds_quota(one, "ext4")
@@ -106,7 +106,7 @@ def test_debian_13(pair: tuple[LabFleet, list[Machine]]) -> None:
     assert "still has the containers web" in refused.words()
     fleet.play("destroy", "-e", "carve_destroy=lab").ok()
     fleet.play("unbootstrap").ok()
-    undone = fleet.play("unbootstrap").ok()
+    undone = fleet.play("unbootstrap", "--limit", one.name).ok()
     assert set(undone.changed.values()) == {0}, undone.output
     for path in (
         "/var/lib/carve",

@@ -194,7 +194,8 @@ def _check_call(module: str, arguments: dict[str, Any]) -> None:
     assert set(arguments) <= set(options)
     assert {name for name, option in options.items() if option.get("required")} <= set(arguments)
     written_out = {name: value for name, value in arguments.items() if not isinstance(value, str) or "{{" not in value}
-    if module not in ("node_info", "kernel_info") and not (set(arguments) - set(written_out)) & {"containers", "templates", "networks"}:
+    deferred = (set(arguments) - set(written_out)) & {"containers", "templates", "networks"}
+    if not module.endswith("_info") and not deferred:
         made = argspec.one_container(written_out) if module == "container" else written_out
         _desired, problems = desired.build(made)
         assert problems == []
