@@ -117,3 +117,6 @@ def _install_unit(library: str, systemd: str) -> None:
         os.symlink("../carve.service", f"{wants}/carve.service")
     if os.path.isdir("/run/systemd/system"):
         subprocess.run(["systemctl", "daemon-reload"], check=False, capture_output=True)
+        # Only a unit that is active is stopped when the node goes down, and containers in order with it. The first time
+        # it waits for this run's lock, and then finds everything started that starts with the node.
+        subprocess.run(["systemctl", "start", "--no-block", "carve.service"], check=False, capture_output=True)
