@@ -25,7 +25,7 @@ fi
 
 reasons=$(
     for kind in containers templates; do
-        held=$(ls "$directory/$kind" 2>/dev/null | tr '\n' ' ')
+        held=$(find "$directory/$kind" -mindepth 1 -maxdepth 1 -printf '%f ' 2>/dev/null)
         [ -z "$held" ] || echo "$directory: holds $kind already, which a mount would hide: ${held% }"
     done
     parts=$(lsblk --noheadings --list --output NAME "$real" | tail -n +2 | tr '\n' ' ')
