@@ -47,6 +47,7 @@ Description=Carve: start containers
 Documentation=man:lxc.container.conf(5)
 Wants=network-online.target
 After=network-online.target lxcfs.service lxc-net.service apparmor.service carve-shutdown.service
+RequiresMountsFor=/var/lib/carve
 
 [Service]
 Type=oneshot
@@ -139,5 +140,7 @@ def _install_units(library: str, systemd: str) -> None:
             os.symlink(f"../{name}", f"{wants}/{name}")
     if os.path.isdir("/run/systemd/system"):
         subprocess.run(["systemctl", "daemon-reload"], check=False, capture_output=True)
-        # What is to be stopped in the end must have been started; this starts no container.
-        subprocess.run(["systemctl", "start", "carve-shutdown.service"], check=False, capture_output=True)
+        # What is to be stopped in the end must have been started. The first time, the start waits for this run's lock,
+        # and then finds everything started that starts with the node.
+        command = ["systemctl", "start", "--no-block", *_UNITS]
+        subprocess.run(command, check=False, capture_output=True)

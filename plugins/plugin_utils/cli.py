@@ -30,12 +30,13 @@ VERBS = {
     "drift": "name what differs from what is declared",
     "migrate": "move containers to another node, or to where they belong",
     "drain": "empty a node: move its containers to the others",
+    "unbootstrap": "undo bootstrap, on nodes without containers",
     "destroy": "destroy every container of the fleet",
 }
 USAGE = f"""\
 usage: carve VERB fleet.yml [options]
 
-{chr(10).join(f"  {verb:<10} {text}" for verb, text in VERBS.items())}
+{chr(10).join(f"  {verb:<11} {text}" for verb, text in VERBS.items())}
 
 options:
   --out FILE            plan: save the plan, for apply --plan

@@ -64,7 +64,7 @@ def _populate(inventory: Any, fleet: Fleet, hint: Mapping[str, str] | None) -> N
         own = list(secrets)
         containers = {c.name: _revealed({**c.options, "id": fleet.slots[c.name]}, own) for c in by_node[name]}
         labels = body.get("labels") or {}
-        variables = _revealed({key: value for key, value in body.items() if key.startswith("ansible_")}, [])
+        variables = _revealed({key: value for key, value in body.items() if key.startswith(("ansible_", "carve_"))}, [])
         desired = {**shared, "containers": containers, "secrets": own}
         placed = _placed(fleet, by_node[name])
         more = {**rollout, **({"carve_placed": placed} if placed else {})}

@@ -194,6 +194,41 @@ def _rollout() -> Schema:
     }
 
 
+# Variables of the bootstrap roles and of moves, which a node may bear. The roles' argument specs say more.
+VARIABLES: dict[str, Schema] = {
+    "carve_move_address": {
+        "type": "string",
+        "description": "Where other nodes reach this one when containers move; ansible_host unless given.",
+        "examples": ["10.0.0.11"],
+    },
+    "carve_move_port": {
+        "type": "integer",
+        "minimum": 1,
+        "maximum": 65535,
+        "description": "The port for it; a free one from 8622 to 8641 unless given.",
+        "examples": [8622],
+    },
+    "carve_node_allow_reboot": {
+        "type": "boolean",
+        "default": False,
+        "description": "Whether bootstrap may reboot the node once, into a kernel that has what the running one lacks.",
+        "examples": [True],
+    },
+    "carve_storage_device": {
+        "type": "string",
+        "pattern": "^/dev/.",
+        "description": "An empty block device that bootstrap makes the containers' filesystem on, with quota.",
+        "examples": ["/dev/disk/by-id/nvme-eui.0025388b710116a1"],
+    },
+    "carve_storage_filesystem": {
+        "enum": ["ext4", "xfs"],
+        "default": "ext4",
+        "description": "The filesystem to make on it.",
+        "examples": ["xfs"],
+    },
+}
+
+
 def _node() -> Schema:
     capacity = _object(CAPACITY, empty=False, expressions=False)
     return {
@@ -219,6 +254,7 @@ def _node() -> Schema:
                 "description": "Keeps away new containers that are not pinned to the node.",
                 "examples": [True],
             },
+            **VARIABLES,
         },
         "patternProperties": {"^ansible_": {"description": "An Ansible variable of the node."}},
     }

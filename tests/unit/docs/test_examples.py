@@ -52,7 +52,7 @@ PROGRAMS = {
     "ansible-galaxy", "ansible-inventory", "apt-get", "cat", "du", "export", "findmnt", "ip", "lxc-attach", "lxc-info",
     "lxc-ls", "lxc-stop", "ping", "pip", "python3",
 }  # fmt: skip
-LANGUAGES = {"yaml", "sh", "console", "text", "mermaid"}
+LANGUAGES = {"python", "yaml", "sh", "console", "text", "mermaid"}
 # Groups that playbooks name.
 GROUPS = ("carve_nodes", "template_debian_13", "nodes", "containers")
 PLUGINS = [*sorted((ROOT / "plugins").glob("*/*.py"))]
@@ -194,13 +194,8 @@ def _check_call(module: str, arguments: dict[str, Any]) -> None:
     assert set(arguments) <= set(options)
     assert {name for name, option in options.items() if option.get("required")} <= set(arguments)
     written_out = {name: value for name, value in arguments.items() if not isinstance(value, str) or "{{" not in value}
-    if module not in ("node_info", "settle", "moves", "arrival", "departure") and not (
-        set(arguments) - set(written_out)
-    ) & {
-        "containers",
-        "templates",
-        "networks",
-    }:
+    deferred = (set(arguments) - set(written_out)) & {"containers", "templates", "networks"}
+    if not module.endswith("_info") and module not in ("settle", "moves", "arrival", "departure") and not deferred:
         made = argspec.one_container(written_out) if module == "container" else written_out
         _desired, problems = desired.build(made)
         assert problems == []

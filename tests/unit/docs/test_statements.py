@@ -100,6 +100,9 @@ def _pieces() -> Iterator[str]:
     for path in [*(ROOT / "playbooks").rglob("*.yml"), *(ROOT / "roles").rglob("*.yml")]:
         for text in _texts(yaml.safe_load(path.read_text(encoding="utf-8"))):
             yield from re.split(r"\{\{.*?\}\}", " ".join(text.split()))
+    for path in (ROOT / "roles").rglob("*.sh"):
+        for text in re.findall(r'echo "(.*)"', path.read_text(encoding="utf-8")):
+            yield from re.split(r"\$\w+|\$\{.*?\}|\$\(.*?\)", text)
 
 
 def _texts(value: object) -> Iterator[str]:
