@@ -110,7 +110,9 @@ def test_who_needs_what(fails: str, not_tried: set[str]) -> None:
     assert statuses[fails] == "failed"
 
 
-@pytest.mark.parametrize("wanted", [fleet({}), one(BACK)], ids=["destroyed", "moved"])
+@pytest.mark.parametrize(
+    "wanted", [fleet({}, networks={}), one(BACK, networks={"back": NETWORKS["back"]})], ids=["destroyed", "moved"]
+)
 def test_a_bridge_stays_where_its_container_could_not_leave(wanted: Desired) -> None:
     hands = Fake("web destroy", "web restart")
     statuses, _errors = carried(wanted, node(one(LAN)), hands)
