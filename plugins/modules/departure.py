@@ -48,6 +48,7 @@ options:
 attributes:
   check_mode:
     support: full
+    description: Only looks whether the containers are here; the destination is not asked.
   diff_mode:
     support: none
     description: The result says of every container what became of it.

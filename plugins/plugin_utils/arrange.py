@@ -145,14 +145,18 @@ def wanted(container: Container, found: Mapping[str, Sequence[Pool]]) -> list[Wa
 
 
 def pools_of(network: Mapping[str, Any]) -> list[Pool]:
-    """A network's pools, one for each of its subnets. The network is a good one."""
-    spans = [ranges.parse(text) for text in _listed(network.get("pool"))]
+    """A network's pools, one for each of its subnets. The network is a good one; its expressions have no pools yet."""
+    spans = [ranges.parse(text) for text in _written_out(network.get("pool"))]
     result = []
-    for text in _listed(network.get("subnet")):
+    for text in _written_out(network.get("subnet")):
         subnet: Subnet = ipaddress.ip_network(units.parse_subnet(text))
         inside = [span for span in spans if span.first.version == subnet.version and span.first in subnet]
-        result.append(Pool(subnet, inside, _listed(network.get("gateway"))))
+        result.append(Pool(subnet, inside, _written_out(network.get("gateway"))))
     return result
+
+
+def _written_out(value: Any) -> list[Any]:
+    return [item for item in _listed(value) if not model.is_deferred(item)]
 
 
 def _listed(value: Any) -> list[Any]:

@@ -55,7 +55,7 @@ def _down(arguments: argparse.Namespace) -> None:
             print(f"{machine.name}: removed")
 
 
-def _list(_: argparse.Namespace) -> None:
+def _list(_arguments: argparse.Namespace) -> None:
     for machine in machines():
         _show(machine)
 
@@ -71,7 +71,7 @@ def _ssh(arguments: argparse.Namespace) -> None:
     Machine(_HAND + arguments.name).ssh.interactive(*arguments.command)
 
 
-def _images(_: argparse.Namespace) -> None:
+def _images(_arguments: argparse.Namespace) -> None:
     for version in image.SUITES:
         print(image.image(version).directory)
 

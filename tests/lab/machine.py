@@ -178,7 +178,7 @@ class Machine:
     def run_once(self, command: str) -> str:
         """The same over a connection of its own; nothing where the machine does not answer."""
         with Ssh(self.port) as connection:
-            status, _, output = connection.run(command, check=False).partition(" ")
+            status, _blank, output = connection.run(command, check=False).partition(" ")
             return output.strip() if status == "0" else ""
 
     def boot_id(self) -> str:

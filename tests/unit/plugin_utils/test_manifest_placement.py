@@ -153,3 +153,11 @@ def test_what_fits_nowhere_is_no_host() -> None:
     inventory = InventoryData()
     hosts.populate(inventory, read("containers:\n  a: {count: 13}\n"))
     assert len(inventory.groups["carve_containers"].hosts) == 12
+
+
+def test_a_network_that_is_an_expression_hinders_no_other() -> None:
+    later = (
+        '  later: {mode: routed, subnet: "{{ subnet }}"}\n  both: {mode: routed, subnet: ["{{ x }}", "fd00:21::/64"]}\n'
+    )
+    fleet = read("containers:\n  a: {network: {eth0: {on: public, ip: auto}}}\n", top=TOP + later + NODES)
+    assert fleet.addresses["a"]["eth0"]
