@@ -100,7 +100,7 @@ class Fleet:
         return result
 
     def destroy(self) -> None:
-        self.containers = {}
+        self.containers, self.networks = {}, {}
         result = self.run(ALL)
         if result.get("failed"):
             raise AssertionError(result["msg"])

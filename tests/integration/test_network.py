@@ -133,6 +133,7 @@ def test_what_needs_a_restart_waits_for_leave_and_then_is_one(fleet: Fleet) -> N
     # And away again.
     born = start_time("x-one")
     fleet.declare("x-one", ram="128M", network={"eth1": {"on": "public", "ip": "198.51.100.5"}})
+    del fleet.networks["lan"]
     assert "restart x-one" in brief(fleet.apply(["restart", "destroy"]))
     assert start_time("x-one") != born
     assert inside("x-one", "ls", "/sys/class/net").split() == ["eth1", "lo"]
@@ -285,13 +286,13 @@ def test_a_card_that_an_end_has_left_is_no_hindrance(fleet: Fleet) -> None:
     pings("x-one", "10.214.0.1")
 
 
-def test_a_bridge_goes_with_the_last_that_used_it(fleet: Fleet) -> None:
+def test_a_bridge_goes_with_its_network_and_the_last_that_used_it(fleet: Fleet) -> None:
     fleet.declare("x-one", network={"eth0": {"on": "lan", "ip": "10.214.0.5"}})
     fleet.declare("x-two", state="stopped", network={"eth0": {"on": "lan", "ip": "10.214.0.6"}})
     fleet.apply()
     del fleet.containers["x-one"]
     assert brief(fleet.apply(["destroy"])) == ["destroy x-one"]
-    del fleet.containers["x-two"]
+    del fleet.containers["x-two"], fleet.networks["lan"]
     held = fleet.apply()
     assert {step["name"]: step["held"] for step in held["steps"]} == {"x-two": "needs allow: destroy"}
     assert bridge()["alias"] == f"carve:{fleet.name}"
