@@ -35,21 +35,30 @@ class ActionModule(ActionBase):
         bodies = {node: variables["hostvars"].raw_get(node) for node in sorted(variables["groups"]["carve_nodes"])}
         path = next(iter(bodies.values()))["carve_hint"]["manifest"]
         declared = manifest.read(self._loader.get_text_file_contents(path), Path(path).name)
-        at: dict[str, str] = {}
+        at: dict[str, list[str]] = {}
         aside: dict[str, str] = {}
-        for node, body in bodies.items():
-            found = body.get(options["register"]) or {}
-            at |= {
-                str(n): node for n, own in (found.get("containers") or {}).items() if own.get("fleet") == declared.name
-            }
+        looks = {node: body.get(options["register"]) or {} for node, body in bodies.items()}
+        for node, found in looks.items():
+            for name, own in (found.get("containers") or {}).items():
+                if own.get("fleet") == declared.name:
+                    at.setdefault(str(name), []).append(node)
             aside |= {str(n): node for n, fleet in (found.get("set_aside") or {}).items() if fleet == declared.name}
-        fleet = moving.Fleet(declared.name, declared.machines, declared.asked, at, aside)
+        fleet = moving.Fleet(
+            declared.name,
+            declared.machines,
+            declared.asked,
+            {name: nodes[0] for name, nodes in at.items()},
+            aside,
+            silent=[node for node, found in looks.items() if "containers" not in found],
+            doubles={name: nodes for name, nodes in at.items() if len(nodes) > 1},
+        )
         names = [part.strip() for text in options["containers"] for part in text.split(",") if part.strip()]
         made = moving.plan(fleet, moving.Ask(names, options["to"], options["drain"]))
         result = {
             "changed": False,
             "groups": made.groups(declared.name, options["at_once"]),
             "stays": dict(made.stays),
+            "stuck": dict(made.stuck),
             "involved": sorted({node for _name, *pair in made.moves for node in pair}),
         }
         if made.errors:

@@ -47,7 +47,7 @@ def make(desired: Desired, node: NodeSeen) -> Plan:
         for name, seen in node.containers.items():
             if seen.fleet == desired.fleet and name not in desired.containers and desired.concerns(name):
                 if name in desired.elsewhere:
-                    steps.append(move(name, desired.elsewhere[name]))
+                    steps.append(move(name, desired))
                 elif desired.prune:
                     steps.append(doubtful(_destroy(name, seen, desired, "no longer declared"), desired))
         steps += aside_steps(desired, node)

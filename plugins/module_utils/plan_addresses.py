@@ -60,7 +60,7 @@ def _whose(other: str, desired: Desired, node: NodeSeen) -> str:
     if fleet != desired.fleet:
         return f"an address of {other}, a container of fleet {fleet!r} on this node; declare another one"
     if other in desired.elsewhere:
-        return f"an address of {other}, which is declared on {desired.elsewhere[other]}; carve.vps.migrate moves it"
+        return f"an address of {other}, which belongs on {desired.elsewhere[other]}; carve.vps.migrate moves it"
     if other not in desired.containers:
         return f"an address of {other}, which is no longer declared; allow: destroy, or destroy it first"
     return f"an address of {other}, whose change is held back; allow what that needs, or change it first"

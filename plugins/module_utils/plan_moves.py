@@ -6,21 +6,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from .desired import Desired
 from .steps import Change, NodeSeen, Step
 
 FINISH = "carve.vps.migrate finishes it"
 
 
-def move(name: str, node: str) -> Step:
+def move(name: str, desired: Desired) -> Step:
     """A container that belongs on another node: reported here, and moved by a playbook that works on both."""
-    step = Step("container", name, "move", "replace", "move", f"is declared on {node}")
-    return step.hold("carve.vps.migrate moves it")
+    step = Step("container", name, "move", "replace", "move", f"belongs on {desired.elsewhere[name]}")
+    return step.hold(desired.hold.get(name, "carve.vps.migrate moves it"))
 
 
 def doubtful(step: Step, desired: Desired) -> Step:
     """Holds what makes or destroys a container of which the fleet does not know where it is, or has two."""
-    return step.hold(desired.hold.get(step.name)) if step.action in ("create", "start", "destroy") else step
+    why = desired.hold.get(step.name)
+    if why is None or step.action not in ("create", "start", "destroy"):
+        return step
+    # Before any other reason: where this one goes unsaid, an operator would allow what must not be done.
+    return replace(step, held=why, refused=False)
 
 
 def aside_steps(desired: Desired, node: NodeSeen) -> list[Step]:

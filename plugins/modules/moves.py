@@ -74,6 +74,11 @@ stays:
   returned: always
   type: dict
   sample: {"db": "is pinned by node: node1"}
+stuck:
+  description: Containers of a node that is to be emptied which no other node can take, and why.
+  returned: always
+  type: dict
+  sample: {"ns2": "fits on no node: node1 is cordoned; node2 has ns1 of the same group dns"}
 involved:
   description: The nodes that have a part in it.
   returned: always

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,14 +38,19 @@ class Fleet:
     # The node of each container that was found, and of each that a broken-off move has set aside.
     at: Mapping[str, str]
     aside: Mapping[str, str] = field(default_factory=dict)
+    # Nodes that did not answer: nothing goes there, and what is there is not known.
+    silent: Collection[str] = ()
+    # Containers that are on several nodes, with these.
+    doubles: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Moves:
-    """What is to be done, in order, what stays and why, and what makes all of it impossible."""
+    """What is to be done, in order; what stays and why; what no other node takes; what makes all of it impossible."""
 
     moves: Sequence[tuple[str, str, str]] = ()
     stays: Mapping[str, str] = field(default_factory=dict)
+    stuck: Mapping[str, str] = field(default_factory=dict)
     errors: Sequence[str] = ()
 
     def groups(self, fleet: str, at_once: int) -> list[dict[str, Any]]:
@@ -72,7 +77,7 @@ def plan(fleet: Fleet, ask: Ask) -> Moves:
         return Moves(errors=errors)
     places = {**fleet.at, **fleet.aside}
     names = _chosen(fleet, ask, places)
-    targets, stays, errors = _targets(fleet, ask, names)
+    targets, stays, nowhere = _targets(fleet, ask, names)
     moves = []
     for name in names:
         source = places[name]
@@ -83,7 +88,10 @@ def plan(fleet: Fleet, ask: Ask) -> Moves:
             stays[name] = f"is on {source} already"
         elif target is not None:
             moves.append((name, source, target))
-    return Moves(moves, stays, errors)
+    if ask.drain is None:
+        return Moves(moves, stays, errors=[f"{name}: {why}" for name, why in nowhere.items()])
+    # A node that goes down is better off with one container than with all of them.
+    return Moves(moves, stays, nowhere)
 
 
 def _impossible(fleet: Fleet, ask: Ask) -> list[str]:
@@ -95,6 +103,10 @@ def _impossible(fleet: Fleet, ask: Ask) -> list[str]:
         for node in (ask.to, ask.drain)
         if node is not None and node not in nodes
     ]
+    errors += [f"{node} did not answer" for node in (ask.to, ask.drain) if node in fleet.silent]
+    for name, places in fleet.doubles.items():
+        if name in ask.names or list(ask.names) == [ALL] or ask.drain in places:
+            errors.append(f"{name} is on {' and '.join(places)}; see which is right, and remove the other by hand")
     for name in ask.names if list(ask.names) != [ALL] else ():
         if name not in fleet.asked:
             errors.append(f"there is no container {name!r}; {model.nearest(name, sorted(fleet.asked))}")
@@ -112,19 +124,19 @@ def _chosen(fleet: Fleet, ask: Ask, places: Mapping[str, str]) -> list[str]:
     return declared if list(ask.names) == [ALL] else list(dict.fromkeys(ask.names))
 
 
-def _targets(fleet: Fleet, ask: Ask, names: Iterable[str]) -> tuple[dict[str, str], dict[str, str], list[str]]:
+def _targets(fleet: Fleet, ask: Ask, names: Iterable[str]) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
     """Where each should be, why some stay where they are, and why some can be nowhere."""
     if ask.to is not None:
-        return dict.fromkeys(names, ask.to), {}, []
+        return dict.fromkeys(names, ask.to), {}, {}
     chosen = set(names)
     stays = {
         name: f"is pinned by node: {ask.drain}"
         for name in sorted(chosen)
         if ask.drain is not None and fleet.asked[name].pinned == ask.drain
     }
-    machines = [node._replace(cordon=node.cordon or node.name == ask.drain) for node in fleet.machines]
+    shut = {ask.drain, *fleet.silent}
+    machines = [node._replace(cordon=node.cordon or node.name in shut) for node in fleet.machines]
     known = {name: node for name, node in fleet.at.items() if name not in chosen - set(stays)}
     found = placement.place(machines, fleet.asked.values(), known)
     targets = {name: found.nodes[name] for name in chosen if name in found.nodes and name not in stays}
-    errors = [f"{name}: {found.errors[name]}" for name in sorted(chosen) if name in found.errors]
-    return targets, stays, errors
+    return targets, stays, {name: found.errors[name] for name in sorted(chosen) if name in found.errors}

@@ -59,6 +59,8 @@ class Look:
     looked: Mapping[str, str] = field(default_factory=dict)
     # By node, containers of which a move that was broken off has left a copy there, and the node that has them.
     left: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    # By node, its containers that do not run.
+    stopped: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,12 @@ def settle(look: Look) -> Settlement:
     for node in sorted(look.found):
         for name in look.found[node]:
             places.setdefault(name, []).append(node)
-    at = {name: homes[name] if homes.get(name) in nodes else nodes[0] for name, nodes in places.items()}
+    doubts = _doubts(look, places)
+    at = {
+        name: homes[name] if homes.get(name) in nodes else nodes[0]
+        for name, nodes in places.items()
+        if name not in doubts
+    }
     known = _known(look, homes, at)
     stale = known.digest() != look.made_from and not _as_predicted(look, homes, at)
     looked = look.looked or {node: share.digest() for node, share in look.shares.items()}
@@ -106,10 +113,12 @@ def settle(look: Look) -> Settlement:
         if home is None:
             continue
         for node in nodes:
+            if name in doubts:
+                hold.setdefault(node, {})[name] = doubts[name]
             if node == home:
                 continue
             if home in nodes:
-                hold.setdefault(node, {})[name] = _double(name, home)
+                hold.setdefault(node, {}).setdefault(name, _double(name, home))
             else:
                 elsewhere.setdefault(node, {})[name] = home
                 elsewhere.setdefault(home, {})[name] = node
@@ -124,6 +133,25 @@ def settle(look: Look) -> Settlement:
     ]
     errors = [f"{name}: {why}" for name, why in sorted(look.unplaced.items())]
     return Settlement(known, False, looked, elsewhere, hold, again, errors)
+
+
+def _doubts(look: Look, places: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Containers of which nobody can say where they are at home, and why: their places are not to be remembered.
+
+    A container that was made anew elsewhere after its node had died has an old copy there. The copy must not take its
+    place as soon as the node is back and the other one is not to be seen.
+    """
+    doubts = {}
+    for name in (name for share in look.shares.values() for name in share.placed if name in places):
+        nodes, remembered = places[name], look.before.nodes.get(name, "")
+        if len(nodes) > 1 and remembered not in nodes:
+            doubts[name] = f"is on {_names(nodes)}; see which is right and pin {name} to it by node:"
+        elif remembered in look.silent and all(name in look.stopped.get(node, ()) for node in nodes):
+            doubts[name] = (
+                f"was last seen on {remembered}, which {look.silent[remembered]}, and may be an old copy here; "
+                f"pin it by node:, or delete {remembered} from the manifest if it is lost"
+            )
+    return doubts
 
 
 def _known(look: Look, homes: Mapping[str, str], at: Mapping[str, str]) -> Whereabouts:
@@ -207,6 +235,7 @@ class Findings:
     found: Mapping[str, Mapping[str, Addresses]]
     silent: Mapping[str, str]
     left: Mapping[str, Mapping[str, str]]
+    stopped: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 def findings(results: Mapping[str, Any], asked: Iterable[str]) -> Findings:
@@ -215,11 +244,15 @@ def findings(results: Mapping[str, Any], asked: Iterable[str]) -> Findings:
     silent: dict[str, str] = {}
     whole: dict[str, str] = {}
     aside: list[tuple[str, str]] = []
+    stopped: dict[str, frozenset[str]] = {}
     meant = set(asked)
     for node, result in results.items():
         containers = _map(result).get("containers")
         if node in meant and isinstance(containers, Mapping):
             found[node] = {str(name): _map(_map(own).get("ip")) for name, own in containers.items()}
+            stopped[node] = frozenset(
+                str(name) for name, own in containers.items() if _map(own).get("state") == "stopped"
+            )
             for name, own in containers.items():
                 if _map(own).get("state") == "set aside":
                     aside.append((node, str(name)))
@@ -233,7 +266,7 @@ def findings(results: Mapping[str, Any], asked: Iterable[str]) -> Findings:
         if name in whole:
             del found[node][name]
             left.setdefault(node, {})[name] = whole[name]
-    return Findings(found, silent, left)
+    return Findings(found, silent, left, stopped)
 
 
 def _map(value: Any) -> Mapping[str, Any]:

@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import fcntl
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import pytest
 from ansible_collections.carve.vps.tests.lab import place
+from ansible_collections.carve.vps.tests.lab.image import OPERATOR
 from ansible_collections.carve.vps.tests.lab.machine import Machine, machines
 from ansible_collections.carve.vps.tests.lab.ssh import free_port
+from ansible_collections.carve.vps.tests.lab.support import LabFleet, Run
 
 _TEST = "test-"
 MakeMachines = Callable[..., list[Machine]]
@@ -35,24 +40,62 @@ def _remove_all() -> None:
             machine.destroy()
 
 
-@pytest.fixture(scope="module")
-def make_machines() -> Iterator[MakeMachines]:
-    """Bare machines on one private segment, by (count, Debian's version). They are gone after the module."""
+@contextmanager
+def _maker(kind: str) -> Iterator[MakeMachines]:
     made: list[Machine] = []
     segment = free_port()
 
     def make(count: int, version: int = 13) -> list[Machine]:
-        new = [
-            Machine.create(
-                f"{_TEST}{version}-{chr(ord('a') + len(made) + number)}", version, len(made) + number + 1, segment
-            )
-            for number in range(count)
-        ]
-        made.extend(new)
-        for machine in new:
-            machine.boot()
-        return new
+        first = len(made)
+        for index in range(first, first + count):
+            name = f"{_TEST}{kind}{version}-{chr(ord('a') + index)}"
+            made.append(Machine.create(name, version, index + 1, segment))
+        # Side by side: most of the time they read what the image's boot left in memory.
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(Machine.boot, made[first:]))
+        return made[first:]
 
-    yield make
-    for machine in made:
-        machine.destroy()
+    try:
+        yield make
+    finally:
+        for machine in made:
+            machine.destroy()
+
+
+@pytest.fixture(scope="module")
+def make_machines() -> Iterator[MakeMachines]:
+    """Bare machines on one private segment, by (count, Debian's version). They are gone after the module."""
+    with _maker("") as make:
+        yield make
+
+
+@dataclass
+class Pair:
+    """Two machines that were bare and became nodes, and what Ansible said while they did.
+
+    The first is reached as root and has ext4, the other by a user with sudo and has XFS.
+    """
+
+    fleet: LabFleet
+    one: Machine
+    two: Machine
+    predicted: Run
+    first: Run
+
+
+@pytest.fixture(scope="session")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    """Bootstrapped once for all tests, in one play, since that takes minutes."""
+    with _maker("node") as make:
+        one, two = make(2)
+        fleet = LabFleet(tmp_path_factory.mktemp("pair"))
+        fleet.node(one, carve_storage_device="/dev/vdb")
+        fleet.node(two, OPERATOR, carve_storage_device="/dev/vdb", carve_storage_filesystem="xfs")
+        predicted = fleet.play("bootstrap", "--check", "--limit", one.name).ok()
+        for trace in (
+            "which lxc-start",
+            "findmnt /dev/vdb",
+            "ls /etc/carve /var/lib/carve /etc/sysctl.d/80-carve.conf",
+        ):
+            assert not one.run(trace, check=False).startswith("0"), trace
+        yield Pair(fleet, one, two, predicted, fleet.play("bootstrap").ok())

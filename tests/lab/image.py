@@ -28,7 +28,7 @@ from ansible_collections.carve.vps.tests.lab.qmp import Qmp
 
 PACKAGES = (
     "systemd", "systemd-sysv", "udev", "dbus", "linux-image-cloud-amd64", "grub-pc", "openssh-server", "sudo",
-    "python3", "iproute2", "iputils-ping", "kmod", "procps", "ca-certificates", "git", "less", "nano",
+    "python3", "iproute2", "iputils-ping", "kmod", "procps", "ca-certificates", "git", "less", "nano", "e2fsprogs",
 )  # fmt: skip
 OPERATOR = "operator1"  # who is not root, and may use sudo
 ROOT_UUID = "ca12e000-0000-4000-8000-000000000001"
@@ -159,6 +159,8 @@ def _furnish(root: Path, suite: Suite) -> None:
         "etc/default/grub.d/lab.cfg": f"GRUB_CMDLINE_LINUX='{KERNEL_OPTIONS}'\nGRUB_TIMEOUT=0\n",
         # As the installer asks: only the drivers of this machine. Packing the others takes a minute under emulation.
         "etc/initramfs-tools/conf.d/driver-policy": "MODULES=dep\n",
+        # And packed only for a kernel that is installed: not again (80 s) for a package that has no part in booting.
+        "etc/initramfs-tools/update-initramfs.conf": "update_initramfs=no\n",
         f"etc/sudoers.d/{OPERATOR}": sudoers,
         **dict(suite.files),
     }

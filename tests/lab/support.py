@@ -9,7 +9,9 @@ from __future__ import annotations
 import functools
 import http.server
 import re
+import shlex
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -19,9 +21,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from ansible_collections.carve.vps.tests.integration.support import rootfs_archive, sha256
-from ansible_collections.carve.vps.tests.lab.machine import Machine
+from ansible_collections.carve.vps.tests.integration.support import sha256
+from ansible_collections.carve.vps.tests.lab.machine import SEGMENT, Machine
 
+CARVE = str(Path(sys.executable).with_name("carve"))
 HOST = "10.0.2.2"  # the host that the machines run on, as QEMU's network shows it to them
 _RECAP = re.compile(r"^(\S+)\s+: ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", re.MULTILINE)
 
@@ -33,7 +36,6 @@ class Run:
     status: int
     output: str
     changed: Mapping[str, int]
-    seconds: float
 
     def ok(self) -> Run:
         assert self.status == 0, self.output
@@ -49,6 +51,7 @@ class LabFleet:
 
     def __init__(self, directory: Path, name: str = "lab") -> None:
         self.path = directory / "fleet.yml"
+        self.machines: dict[str, Machine] = {}
         self.manifest: dict[str, Any] = {
             "plugin": "carve.vps.fleet",
             "version": 1,
@@ -56,32 +59,63 @@ class LabFleet:
             "networks": {"public": {"mode": "routed", "subnet": ["198.18.200.0/24", "fd00:200::/64"]}},
             "nodes": {},
         }
+        self._calls = directory / "ssh-calls"
+        self._ssh = directory / "ssh"
+        self._ssh.write_text(
+            f'#!/bin/sh\necho "$*" >>{shlex.quote(str(self._calls))}\nexec ssh "$@"\n', encoding="utf-8"
+        )
+        self._ssh.chmod(0o755)
 
     def node(self, machine: Machine, user: str = "root", **variables: Any) -> None:
-        self.manifest["nodes"][machine.name] = {**machine.ansible(user), **variables}
+        self.machines[machine.name] = machine
+        # Nodes reach each other over their segment; from the host each has a port of its own.
+        move = {"carve_move_address": f"{SEGMENT[0]}.{machine.index}"}
+        ssh = {"ansible_ssh_executable": str(self._ssh)}
+        self.manifest["nodes"][machine.name] = {**machine.ansible(user), **move, **ssh, **variables}
+
+    def begin(self, *command: str) -> subprocess.Popen[str]:
+        """Run a command with the manifest, and do not wait for it. It is the first of a process group of its own."""
+        self.path.write_text(yaml.safe_dump(self.manifest, sort_keys=False), encoding="utf-8")
+        self._calls.write_text("", encoding="utf-8")
+        return subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+        )
 
     def play(self, verb: str, *arguments: str) -> Run:
-        """Run `carve.vps.VERB`, and show how long it took."""
-        self.path.write_text(yaml.safe_dump(self.manifest, sort_keys=False), encoding="utf-8")
-        command = ["ansible-playbook", "-i", str(self.path), f"carve.vps.{verb}", *arguments]
+        """Run the playbook `carve.vps.VERB`."""
+        return self._run(verb, "ansible-playbook", "-i", str(self.path), f"carve.vps.{verb}", *arguments)
+
+    def carve(self, verb: str, *arguments: str) -> Run:
+        """Run the command `carve`."""
+        return self._run(verb, CARVE, verb, str(self.path), *arguments)
+
+    def _run(self, verb: str, *command: str) -> Run:
         began = time.monotonic()
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        took = time.monotonic() - began
-        output = done.stdout + done.stderr
+        process = self.begin(*command)
+        output, _nothing = process.communicate()
         changed = {name: int(count) for name, _ok, count, *_rest in _RECAP.findall(output)}
-        print(f"{verb} {' '.join(arguments)}: {took:.0f} s, changed {changed}")
-        return Run(done.returncode, output, changed, took)
+        status = process.returncode
+        print(f"{verb}: {time.monotonic() - began:.0f} s, exit status {status}", flush=True)
+        return Run(status, output, changed)
+
+    def ssh_calls(self) -> dict[str, int]:
+        """How often the last playbook has called ssh for each node."""
+        lines = self._calls.read_text(encoding="utf-8").splitlines()
+        return {name: sum(f"Port={machine.port} " in line for line in lines) for name, machine in self.machines.items()}
 
 
 @contextmanager
-def archive_served() -> Iterator[dict[str, str]]:
-    """A template whose archive the machines get from the host: building it under emulation would take minutes."""
-    archive = rootfs_archive()
-    serve = functools.partial(_Quiet, directory=str(archive.parent))
+def archives_served(**archives: Path) -> Iterator[dict[str, dict[str, str]]]:
+    """Templates whose archives the machines get from the host: building one under emulation would take minutes."""
+    (directory,) = {archive.parent for archive in archives.values()}
+    serve = functools.partial(_Quiet, directory=str(directory))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), serve) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
-            yield {"archive": f"http://{HOST}:{server.server_port}/{archive.name}", "sha256": sha256(archive)}
+            yield {
+                name: {"archive": f"http://{HOST}:{server.server_port}/{archive.name}", "sha256": sha256(archive)}
+                for name, archive in archives.items()
+            }
         finally:
             server.shutdown()
 

@@ -27,7 +27,7 @@ def test_what_is_elsewhere_is_not_made() -> None:
 def test_what_belongs_elsewhere_is_reported_and_kept() -> None:
     for prune in (True, False):
         found = made({}, {"web": {}}, elsewhere={"web": "node2"}, prune=prune)
-        assert lines(found) == ["web move:  (is declared on node2) [carve.vps.migrate moves it]"]
+        assert lines(found) == ["web move:  (belongs on node2) [carve.vps.migrate moves it]"]
         assert (found.doable, found.errors, found.refusals) == ((), (), [])
 
 
@@ -64,7 +64,7 @@ def test_what_is_in_doubt_and_here_is_changed_as_ever() -> None:
 def test_an_address_of_one_that_should_move_is_not_free() -> None:
     found = made({"new": {"network": LAN}}, {"web": {"network": LAN}}, elsewhere={"web": "node2"})
     assert found.errors == (
-        "new: 10.20.0.5 is still an address of web, which is declared on node2; carve.vps.migrate moves it",
+        "new: 10.20.0.5 is still an address of web, which belongs on node2; carve.vps.migrate moves it",
     )
 
 

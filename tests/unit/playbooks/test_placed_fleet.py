@@ -89,7 +89,7 @@ def test_what_is_pinned_and_elsewhere_is_neither_made_again_nor_destroyed(lot: L
         ran = lot.run(playbook, "-e", "carve_allow=destroy,restart,rebuild")
         assert (ran.code, ran.err) == (0, "")
         assert f"{'  > container db':<52} move, held: carve.vps.migrate moves it" in ran.lines
-        assert "      is declared on node2" in ran.lines
+        assert "      belongs on node2" in ran.lines
         assert ran.lines[-1] == verb
         assert not [line for line in ran.lines if line.startswith("  +")]
     drift = lot.run("drift")

@@ -90,6 +90,33 @@ def test_a_copy_is_held_where_it_should_not_be() -> None:
     }
 
 
+def test_of_two_copies_only_what_is_remembered_or_pinned_says_which_is_right() -> None:
+    shares = {"n1": share("a", placed="a"), "n2": share()}
+    found = {"n1": has(a=""), "n2": has(a="")}
+    settled = settlement.settle(look(shares, found))
+    why = "is on n1 and n2; see which is right and pin a to it by node:"
+    assert settled.hold == {"n1": {"a": why}, "n2": {"a": why}} and settled.known == NOWHERE
+    # One that would be placed on a third node is made there no more than it is chosen by chance.
+    third = settlement.settle(look({**shares, "n1": share(), "n3": share("a", placed="a")}, {**found, "n3": {}}))
+    assert third.hold == settled.hold and "a" in third.elsewhere["n3"] and third.known == NOWHERE
+
+    remembered = settlement.settle(look(shares, found, Whereabouts({"a": "n1"})))
+    assert set(remembered.hold) == {"n2"} and remembered.known.nodes == {"a": "n1"}
+
+
+def test_an_old_copy_does_not_take_the_place_of_one_whose_node_is_silent() -> None:
+    shares = {"n1": share("a", placed="a"), "n2": share()}
+    before = Whereabouts({"a": "n1"})
+    settled = settlement.settle(look(shares, {"n2": has(a="")}, before, stopped={"n2": frozenset("a")}))
+    assert not settled.stale and settled.known == before and settled.elsewhere["n2"] == {"a": "n1"}
+    assert settled.hold["n2"]["a"].startswith(
+        "was last seen on n1, which did not answer, and may be an old copy here; "
+    )
+    # What runs is where it runs: somebody has moved it.
+    running = settlement.settle(look(shares, {"n2": has(a="")}, before))
+    assert running.stale and running.known.nodes == {"a": "n2"}
+
+
 def test_undeclared_ones_are_prunes_business() -> None:
     assert quiet(settlement.settle(look({"n1": share(), "n2": share()}, {"n1": has(old=""), "n2": {}})))
 
@@ -148,6 +175,7 @@ def test_findings_tell_failure_from_absence() -> None:
     said = settlement.findings(results, ["n1", "n2", "n3", "n5"])
     assert said.found == {"n1": {"a": {"eth0": ["10.0.0.1"]}}, "n5": {"b": {}}}
     assert said.silent == {"n2": "did not answer", "n3": "did not answer", "n4": "was not asked"}
+    assert said.stopped == {"n1": frozenset(), "n5": {"b"}}
     assert said.left == {}
 
 
