@@ -27,7 +27,7 @@ from ansible_collections.carve.vps.tests.lab import hardware, place, ssh
 from ansible_collections.carve.vps.tests.lab.qmp import Qmp
 
 PACKAGES = (
-    "systemd", "systemd-sysv", "udev", "dbus", "linux-image-cloud-amd64", "grub-pc", "openssh-server", "sudo",
+    "systemd", "systemd-sysv", "udev", "dbus", "grub-pc", "openssh-server", "sudo",
     "python3", "iproute2", "iputils-ping", "kmod", "procps", "ca-certificates", "git", "less", "nano", "e2fsprogs",
 )  # fmt: skip
 OPERATOR = "operator1"  # who is not root, and may use sudo
@@ -41,21 +41,29 @@ _SECTOR = 512
 _FIRST = 2048  # the partition's first sector; GRUB's core lies before it
 
 
+# Beside the release's own packages, those of the one before, from wherever the release's own come.
+_BEFORE = "/etc/apt/sources.list.d/before.list"
+
+
 @dataclass(frozen=True)
 class Suite:
-    """A release of Debian. One has systemd-networkd, the other what the installer sets up: nodes come with either."""
+    """A release of Debian. One has systemd-networkd, the other what the installer sets up: nodes come with either.
+
+    Debian 12 is one that was upgraded from 11, and runs the kernel that it had: there is something to do for bootstrap.
+    """
 
     name: str
     version: int
     packages: tuple[str, ...]
     files: tuple[tuple[str, str], ...]
+    options: tuple[str, ...] = ()  # of mmdebstrap
 
 
 SUITES = {
     13: Suite(
         "trixie",
         13,
-        (),
+        ("linux-image-cloud-amd64",),
         (
             ("etc/systemd/network/10-lab.network", "[Match]\nName=ens5\n[Network]\nDHCP=yes\n"),
             ("etc/resolv.conf", "nameserver 10.0.2.3\n"),
@@ -64,12 +72,16 @@ SUITES = {
     12: Suite(
         "bookworm",
         12,
-        ("ifupdown", "isc-dhcp-client"),
+        ("linux-image-cloud-amd64/bullseye", "ifupdown", "isc-dhcp-client"),
         (
             (
                 "etc/network/interfaces",
                 "source /etc/network/interfaces.d/*\nauto lo ens5\niface lo inet loopback\niface ens5 inet dhcp\n",
             ),
+        ),
+        (
+            f'--setup-hook=sed -n \'s/ bookworm main/ bullseye main/p\' "$1"/etc/apt/sources.list >"$1"{_BEFORE}',
+            f'--customize-hook=rm "$1"{_BEFORE}',
         ),
     ),
 }
@@ -131,7 +143,9 @@ def _make(suite: Suite, directory: Path) -> None:
     aside.mkdir()
     root = aside / "root"
     packages = ",".join((*PACKAGES, *suite.packages))
-    place.output("mmdebstrap", "--quiet", "--variant=minbase", f"--include={packages}", suite.name, str(root))
+    place.output(
+        "mmdebstrap", "--quiet", "--variant=minbase", f"--include={packages}", *suite.options, suite.name, str(root)
+    )
     _furnish(root, suite)
     _write_disk(root, aside / "disk.raw")
     shutil.rmtree(root)
@@ -177,7 +191,7 @@ def _furnish(root: Path, suite: Suite) -> None:
         (ssh / "authorized_keys").write_text(public, encoding="ascii")
         for path in (ssh, ssh / "authorized_keys"):
             os.chown(path, owner, owner)
-    if not suite.packages:
+    if any(name.startswith("etc/systemd/network/") for name, _text in suite.files):
         place.output("chroot", str(root), "systemctl", "enable", "systemd-networkd.service")
 
 
