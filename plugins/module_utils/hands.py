@@ -19,7 +19,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from . import bridges, builder, facets, files, gate, model, power, rootfs, runtime, trial, units
+from . import bridges, builder, facets, files, gate, model, power, removal, rootfs, runtime, trial, units
 from .desired import Desired
 from .engines import lxc
 from .facets import identity
@@ -231,17 +231,7 @@ class Hands:
         departure.discard(self._host, step.name)
 
     def _container_destroy(self, step: Step) -> None:
-        box = self._boxes[step.name]
-        if box.pid:
-            # Nothing of it is to be kept, so nothing is gained by waiting for its services.
-            power.stop(self._host, box, timeout=0)
-        rootfs.unmount(box)
-        aside = f"{self._host.paths.staging}/{step.name}.gone"
-        files.remove_tree(aside)
-        os.rename(box.directory, aside)
-        files.sync([self._host.paths.containers])
-        lxc.forget(self._host, step.name)
-        files.remove_tree(aside)
+        removal.destroy(self._host, self._boxes[step.name])
         trial.forget(self._host.paths, step.name)
         with self._guard:
             del self._boxes[step.name]

@@ -25,8 +25,8 @@ MODULES = (
     "facets/processes", "facets/security", "facets/users", "files", "hook", "host", "kernel/__init__",
     "kernel/announce", "kernel/cgroup", "kernel/inroot", "kernel/links", "kernel/mounts", "kernel/namespaces",
     "kernel/netlink", "kernel/shift", "kernel/syscalls", "lock", "model", "moves/__init__", "moves/arrival",
-    "moves/arrive", "moves/remote", "moves/session", "paths", "plan_networks", "power", "record", "rootfs", "slots",
-    "steps", "units",
+    "moves/arrive", "moves/remote", "moves/session", "paths", "plan_networks", "power", "record", "removal", "rootfs",
+    "slots", "steps", "units",
 )  # fmt: skip
 
 # Without site.py a start of Python takes half the time; Debian's own packages (pyroute2) are then named by hand.

@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from .. import bridges, builder, facets, files, power, rootfs, slots
+from .. import bridges, builder, facets, files, power, removal, rootfs, slots
 from ..engines import lxc
 from ..facets import network
 from ..host import Box, Host
@@ -192,16 +192,7 @@ def withdraw(host: Host, name: str, content: Mapping[str, Any]) -> Answer:
     given, final = _record(name, content), host.paths.container(name)
     here = load(final)
     if here is not None and here.uuid == given.uuid:
-        box = Box(here, final, lxc.init_pid(host, name))
-        if box.pid:
-            power.stop(host, box, timeout=0)
-        rootfs.unmount(box)
-        aside = f"{host.paths.staging}/{name}.gone"
-        files.remove_tree(aside)
-        os.rename(final, aside)
-        files.sync([host.paths.containers])
-        lxc.forget(host, name)
-        files.remove_tree(aside)
+        removal.destroy(host, Box(here, final, lxc.init_pid(host, name)))
     files.remove_tree(f"{host.paths.incoming}/containers/{name}")
     return {}
 

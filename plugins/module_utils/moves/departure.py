@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from .. import builder, files, power, rootfs
+from .. import builder, files, power, removal, rootfs
 from ..engines import lxc
 from ..host import Box, Host
 from ..record import Record, load
@@ -196,12 +196,7 @@ def put_back(host: Host, name: str) -> Box:
 
 def discard(host: Host, name: str) -> None:
     """Remove the copy of a container that runs elsewhere now."""
-    gone = f"{host.paths.staging}/{name}.gone"
-    files.remove_tree(gone)
-    os.rename(f"{host.paths.departing}/{name}", gone)
-    files.sync([host.paths.departing])
-    lxc.forget(host, name)
-    files.remove_tree(gone)
+    removal.remove(host, name, f"{host.paths.departing}/{name}")
 
 
 def was_running(host: Host, name: str) -> bool:
