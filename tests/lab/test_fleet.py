@@ -18,6 +18,8 @@ from ansible_collections.carve.vps.tests.lab.machine import Machine
 from ansible_collections.carve.vps.tests.lab.support import CARVE, Run, archives_served
 from ansible_collections.carve.vps.tests.lab.tiny import tiny_archive
 
+# All between two nodes in one group: each group costs a handful of tasks, which take some seconds each here.
+AT_ONCE = ("-e", "carve_at_once=20")
 CONTAINERS = "/var/lib/carve/containers"
 # What each container's init is, when it was started (proc(5), field 22 of stat), and what it is held to.
 LOOK = f"""
@@ -92,7 +94,9 @@ def twenty(pair: Pair) -> Iterator[Twenty]:
         made.fleet.carve("destroy", "-e", "carve_destroy=lab").ok()
 
 
-def test_twenty_containers_are_placed_and_the_second_run_has_nothing_to_do(twenty: Twenty) -> None:
+def test_twenty_containers_are_placed_and_the_second_run_has_nothing_to_do(
+    twenty: Twenty, capsys: pytest.CaptureFixture[str]
+) -> None:
     at = twenty.where()
     assert at.keys() == names(twenty.containers) and len(at) == 20
     assert {at[name] for name in at if name.startswith(("pin", "sys"))} == {twenty.one.name}
@@ -102,7 +106,8 @@ def test_twenty_containers_are_placed_and_the_second_run_has_nothing_to_do(twent
     assert "No changes" in again.output, again.output
     # A connection is opened once, and one command runs on each node.
     calls = twenty.fleet.ssh_calls()
-    print(f"ssh was called for an apply with nothing to do: {calls}")
+    with capsys.disabled():
+        print(f"\nssh was called for an apply with nothing to do: {calls}")
     assert set(calls.values()) == {1}
     serves_as_on_any_debian(twenty.one)
 
@@ -127,7 +132,7 @@ def test_a_node_is_drained_and_its_containers_come_back(twenty: Twenty) -> None:
     twenty.two.run(f"lxc-attach -P {CONTAINERS} -n {written} -- sh -c 'echo mine >/root/data'")
     stood = twenty.at(twenty.one)
 
-    drained = twenty.fleet.carve("drain", "--node", twenty.two.name)
+    drained = twenty.fleet.carve("drain", "--node", twenty.two.name, *AT_ONCE)
     # Of two that must be apart, one has nowhere to go: all the others went, and this is no success.
     assert (
         drained.status == 1
@@ -139,7 +144,7 @@ def test_a_node_is_drained_and_its_containers_come_back(twenty: Twenty) -> None:
     assert twenty.one.run(f"lxc-attach -P {CONTAINERS} -n {written} -- cat /root/data") == "mine"
     twenty.as_declared()
 
-    twenty.fleet.carve("migrate", "--move", "all").ok()
+    twenty.fleet.carve("migrate", "--move", "all", *AT_ONCE).ok()
     assert twenty.where() == before
     assert twenty.two.run(f"lxc-attach -P {CONTAINERS} -n {written} -- cat /root/data") == "mine"
     twenty.as_declared()
