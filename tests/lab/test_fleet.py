@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 from ansible_collections.carve.vps.tests.integration.support import rootfs_archive, wait_for
+from ansible_collections.carve.vps.tests.lab.checks import holds_quota, raised
 from ansible_collections.carve.vps.tests.lab.conftest import Pair
 from ansible_collections.carve.vps.tests.lab.machine import Machine
 from ansible_collections.carve.vps.tests.lab.support import CARVE, Run, archives_served
@@ -40,8 +41,7 @@ class Twenty:
     """The fleet, and what its nodes say of it."""
 
     def __init__(self, pair: Pair, templates: dict[str, dict[str, str]]) -> None:
-        self.pair, self.fleet = pair, pair.fleet
-        self.one, self.two = pair.one, pair.two
+        self.fleet, self.one, self.two = pair.fleet, pair.one, pair.two
         tiny = {"template": "tiny", "ram": "32M", "processes": 50, "stop_timeout": 0}
         address = {"network": {"eth0": {"on": "public", "ip": "auto"}}}
         self.fleet.manifest["templates"] = templates
@@ -136,7 +136,7 @@ def test_a_node_is_drained_and_its_containers_come_back(twenty: Twenty) -> None:
     # Of two that must be apart, one has nowhere to go: all the others went, and this is no success.
     assert (
         drained.status == 1
-        and f"{twenty.two.name} is not empty: {stays.copy().pop()} fits on no node" in drained.words()
+        and f"{twenty.two.name} is not empty: {next(iter(stays))} fits on no node" in drained.words()
     )
     after = twenty.where()
     assert after.keys() == before.keys() and {name for name in after if after[name] == twenty.two.name} == stays
@@ -155,14 +155,14 @@ def test_all_is_back_after_a_power_cut(twenty: Twenty) -> None:
     twenty.one.power_cut()
     # Its containers are not made anew on the other one, and that it does not answer is said by its name.
     lost = twenty.fleet.carve("plan")
-    assert lost.status == 1 and f"{twenty.one.name}" in lost.words() and "+ container" not in lost.output, lost.output
+    assert lost.status == 1 and twenty.one.name in lost.words() and "+ container" not in lost.output, lost.output
 
     twenty.one.boot()
     state = "systemctl show --property ActiveState --value carve.service"
-    assert wait_for(
-        "carve.service", lambda: twenty.one.run(state) in ("active", "failed") and twenty.one.run(state), 300
-    )
+    wait_for("carve.service", lambda: twenty.one.run(state) in ("active", "failed"), 300)
     assert twenty.one.run(state) == "active"
+    raised(twenty.one)
+    holds_quota(twenty.one, "ext4")
     after = twenty.at(twenty.one)
     assert {name: limits for name, (_start, *limits) in after.items()} == {
         name: limits for name, (_start, *limits) in before.items()
