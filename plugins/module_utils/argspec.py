@@ -10,13 +10,13 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-from . import model
-from .model import Field
+from . import kinds, model
+from .kinds import Field
 
 
 def option(field: Field) -> dict[str, Any]:
     """One row as Ansible wants it. Limits of numbers are not for Ansible to check: the table's own parser does."""
-    spec = dict(model.KINDS[field.kind].ansible)
+    spec = dict(kinds.KINDS[field.kind].ansible)
     if field.required:
         spec["required"] = True
     if field.default is not None:

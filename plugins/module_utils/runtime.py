@@ -24,7 +24,7 @@ MODULES = (
     "facets/base", "facets/boot", "facets/cpu", "facets/identity", "facets/memory", "facets/network",
     "facets/processes", "facets/security", "facets/users", "files", "hook", "host", "kernel/__init__",
     "kernel/announce", "kernel/cgroup", "kernel/inroot", "kernel/links", "kernel/mounts", "kernel/namespaces",
-    "kernel/netlink", "kernel/shift", "kernel/syscalls", "lock", "model", "moves/__init__", "moves/arrival",
+    "kernel/netlink", "kernel/shift", "kernel/syscalls", "kinds", "lock", "model", "moves/__init__", "moves/arrival",
     "moves/arrive", "moves/remote", "moves/session", "paths", "plan_networks", "power", "record", "removal", "rootfs",
     "slots", "steps", "units",
 )  # fmt: skip

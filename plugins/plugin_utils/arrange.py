@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..module_utils import model, units
+from ..module_utils import kinds, model, units
 from . import placement, pools, ranges, schema
 from .expand import Container, give, section, texts
 from .placement import SPREAD, Node, Request
@@ -84,7 +84,7 @@ def promisable(node: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _known(rows: tuple[model.Field, ...], body: Any) -> dict[str, Any]:
+def _known(rows: tuple[kinds.Field, ...], body: Any) -> dict[str, Any]:
     names = {row.name for row in rows}
     return {name: value for name, value in body.items() if name in names} if isinstance(body, Mapping) else {}
 

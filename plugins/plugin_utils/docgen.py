@@ -15,8 +15,8 @@ from typing import Any
 
 import yaml
 
-from ..module_utils import argspec, model
-from ..module_utils.model import Field
+from ..module_utils import argspec, kinds, model
+from ..module_utils.kinds import Field
 from . import schema
 
 _HEADER = """\
@@ -201,7 +201,7 @@ def _reach(field: Field) -> str:
 def _range(field: Field) -> str:
     if field.minimum is None:
         return ""
-    show = model.KINDS[field.kind].show
+    show = kinds.KINDS[field.kind].show
     return f", {show(field.minimum)} or more" if field.maximum is None else f", {field.minimum} to {field.maximum}"
 
 

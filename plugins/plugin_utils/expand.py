@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..module_utils import model
+from ..module_utils import kinds, model
 from . import ranges, schema
 from .lines import Path
 
@@ -148,7 +148,7 @@ def _count(own: Mapping[str, Any], here: Path, report: Report) -> int | None:
     if value is None or model.is_deferred(value):
         return None
     try:
-        found: int = model.KINDS["int"].parse(value, schema.COUNT)
+        found: int = kinds.KINDS["int"].parse(value, schema.COUNT)
     except ValueError as error:
         report((*here, "count"), str(error))
         return None

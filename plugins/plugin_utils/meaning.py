@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from itertools import combinations
 from typing import Any
 
-from ..module_utils import definitions, desired, model, slots, units
+from ..module_utils import definitions, desired, kinds, model, slots, units
 from ..module_utils.model import Problem
 from . import arrange, placing, schema
 from .expand import Container, Report, section
@@ -87,7 +87,7 @@ def _parse(parse: Any, value: Any, path: Path, problems: list[Problem]) -> None:
         problems.append(Problem(path, str(error)))
 
 
-def _options(rows: tuple[model.Field, ...], body: Any, path: Path, problems: list[Problem]) -> dict[str, Any]:
+def _options(rows: tuple[kinds.Field, ...], body: Any, path: Path, problems: list[Problem]) -> dict[str, Any]:
     """Read options, unknown ones left to the schema."""
     names = {row.name for row in rows}
     known = {name: value for name, value in body.items() if name in names} if isinstance(body, Mapping) else {}
@@ -215,7 +215,7 @@ def _promises(
     report: Report,
 ) -> None:
     """Capacity against the sum of what a node's containers may use; swap is not counted, as it is not memory."""
-    show = {row.name: model.KINDS[row.kind].show for row in schema.CAPACITY}
+    show = {row.name: kinds.KINDS[row.kind].show for row in schema.CAPACITY}
     by_node: dict[str | None, list[Container]] = {}
     for container in containers:
         if flats[container.name].get("state") != "absent":

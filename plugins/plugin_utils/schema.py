@@ -13,8 +13,8 @@ import json
 import re
 from typing import Any
 
-from ..module_utils import model
-from ..module_utils.model import Field
+from ..module_utils import kinds, model
+from ..module_utils.kinds import Field
 from .placement import SPREAD, STRATEGIES
 
 Schema = dict[str, Any]
@@ -332,7 +332,7 @@ def _kind(row: Field, *, empty: bool) -> Schema:
         interface = {**_object(model.INTERFACE, empty=empty), "type": ["object", "null"] if empty else "object"}
         interface.pop("required")
         return {"type": "object", "patternProperties": {INTERFACE: interface}, "additionalProperties": False}
-    result = dict(model.KINDS[row.kind].schema)
+    result = dict(kinds.KINDS[row.kind].schema)
     if row.kind == "hosts":
         result["additionalProperties"] = {"type": ["string", "null"] if empty else "string", "examples": ["10.20.0.5"]}
     if row.kind == "choices":

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.carve.vps.plugins.module_utils import model
+from ansible_collections.carve.vps.plugins.module_utils import kinds, model
 from ansible_collections.carve.vps.plugins.module_utils.model import Problem
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,19 +38,19 @@ junk = st.recursive(
 
 
 @by_table
-def test_rows_are_named_once_and_make_sense(table: tuple[model.Field, ...]) -> None:
+def test_rows_are_named_once_and_make_sense(table: tuple[kinds.Field, ...]) -> None:
     assert len({field.name for field in table}) == len(table)
     for field in table:
         assert field.reach in model.REACHES
-        assert field.kind in model.KINDS
+        assert field.kind in kinds.KINDS
         assert bool(field.choices) == (field.kind == "choice")
         if field.default is not None:
-            assert model.KINDS[field.kind].parse(field.default, field) == field.default
+            assert kinds.KINDS[field.kind].parse(field.default, field) == field.default
 
 
 @by_table
 @given(data=st.data())
-def test_whatever_is_written_is_read_or_refused(table: tuple[model.Field, ...], data: st.DataObject) -> None:
+def test_whatever_is_written_is_read_or_refused(table: tuple[kinds.Field, ...], data: st.DataObject) -> None:
     raw = data.draw(st.dictionaries(st.sampled_from([field.name for field in table]) | st.text(max_size=5), junk))
     found, problems = model.canonical(table, raw, ("here",))
     assert all(problem.path[0] == "here" and problem.message for problem in problems)
@@ -59,7 +59,7 @@ def test_whatever_is_written_is_read_or_refused(table: tuple[model.Field, ...], 
 
 @by_table
 @given(data=st.data())
-def test_canonical_values_are_their_own_canonical_form(table: tuple[model.Field, ...], data: st.DataObject) -> None:
+def test_canonical_values_are_their_own_canonical_form(table: tuple[kinds.Field, ...], data: st.DataObject) -> None:
     raw = data.draw(st.fixed_dictionaries({}, optional={f.name: junk | st.just(f.example) for f in table}))
     found, _problems = model.canonical(table, raw)
     again, _problems = model.canonical(table, found)

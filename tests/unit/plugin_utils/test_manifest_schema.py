@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.carve.vps.plugins.module_utils import model
+from ansible_collections.carve.vps.plugins.module_utils import kinds, model
 from ansible_collections.carve.vps.plugins.plugin_utils import known_good, schema, structure
 from jsonschema import Draft202012Validator
 
@@ -69,7 +69,7 @@ def test_examples_and_defaults_fit_their_own_option() -> None:
 
 
 @pytest.mark.parametrize("row", model.CONTAINER, ids=lambda row: row.name)
-def test_every_option_may_be_an_expression_or_empty(row: model.Field) -> None:
+def test_every_option_may_be_an_expression_or_empty(row: kinds.Field) -> None:
     written = {**GOOD, "containers": {"a": {row.name: "{{ value }}"}, "b": {row.name: None}}}
     found = structure.check(written, "", None)
     # The one that is needed before there are variables.

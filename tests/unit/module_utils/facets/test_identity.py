@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.carve.vps.plugins.module_utils import model, rootfs
+from ansible_collections.carve.vps.plugins.module_utils import kinds, model, rootfs
 from ansible_collections.carve.vps.plugins.module_utils.facets import identity
 from ansible_collections.carve.vps.plugins.module_utils.facets.identity import Identity
 from ansible_collections.carve.vps.plugins.module_utils.host import Box, Host
@@ -34,7 +34,7 @@ files = st.lists(
 
 def canonical(value: list[str]) -> list[str]:
     try:
-        found: list[str] = model.KINDS["lines"].parse(value, KEY)
+        found: list[str] = kinds.KINDS["lines"].parse(value, KEY)
     except ValueError:
         assume(False)
     return found

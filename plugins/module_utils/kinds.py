@@ -1,0 +1,154 @@
+# Copyright: (c) 2026, Carve contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The kinds of options: how each is read, shown, and called by Ansible and JSON Schema; and what a row of them is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from . import units
+
+
+@dataclass(frozen=True)
+class Field:
+    """One row. ``facet`` names the room in ``facets/`` that honours the option."""
+
+    name: str
+    kind: str
+    facet: str
+    reach: str
+    description: str
+    default: Any = None
+    required: bool = False
+    minimum: int | None = None
+    maximum: int | None = None
+    choices: tuple[str, ...] = ()
+    example: Any = None
+    # A share of the node: a smaller value is given back before any larger one is taken.
+    capacity: bool = False
+    # A set of which only the members that were ever declared are ours; others are left alone.
+    owned: bool = False
+    # Only a container that is sold as a unit has these; a flavor may set them.
+    resource: bool = False
+    # Named like a secret and none: Ansible wants to be told.
+    public: bool = False
+
+
+class Kind(NamedTuple):
+    """A type of option: how it is read and shown, and what Ansible and JSON Schema call it."""
+
+    parse: Callable[[Any, Field], Any]
+    show: Callable[[Any], str]
+    ansible: dict[str, Any]
+    schema: dict[str, Any]
+
+
+def _each(parse: Callable[[Any], Any]) -> Callable[[Any, Field], list[Any]]:
+    def parse_list(value: Any, _field: Field) -> list[Any]:
+        items = value if isinstance(value, (list, tuple)) else [value]
+        result = [parse(item) for item in items]
+        for item in result:
+            if result.count(item) > 1:
+                raise ValueError(f"{item!r} is listed twice; write it once")
+        return result
+
+    return parse_list
+
+
+def _parse_choice(value: Any, field: Field) -> str:
+    if value not in field.choices:
+        raise ValueError(f"{value!r} is not known here; write one of {', '.join(field.choices)}")
+    return str(value)
+
+
+def _parse_choices(value: Any, field: Field) -> list[str]:
+    return _each(lambda item: _parse_choice(item, field))(value, field)
+
+
+def _parse_argv(value: Any, _field: Field) -> list[str]:
+    """A program and its arguments, each by itself: no shell takes them apart."""
+    if not isinstance(value, (list, tuple)) or not value:
+        raise ValueError(
+            f"{value!r} is no list of a program and its arguments; write one such as [test, -e, /run/ready]"
+        )
+    return [_parse_text(item) for item in value]
+
+
+def _parse_text(value: Any) -> str:
+    if not isinstance(value, str) or any(ord(c) < 32 or ord(c) == 127 for c in value):
+        raise ValueError(f"{value!r} is not one line of text; write a string without control characters")
+    return str(value.strip())
+
+
+def _parse_name(value: Any) -> str:
+    return units.parse_hostname(value)
+
+
+def _parse_map(value: Any, _field: Field) -> dict[str, str]:
+    if not isinstance(value, Mapping):
+        raise ValueError("is not a map; write names with an address each, such as db.internal: 10.20.0.5")
+    hosts = {units.parse_hostname(name): units.parse_address(address) for name, address in value.items()}
+    return dict(sorted(hosts.items()))
+
+
+def _show_list(value: Any) -> str:
+    return ", ".join(str(item) for item in value) if value else "none"
+
+
+def _show_map(value: Any) -> str:
+    return ", ".join(f"{k}={v}" for k, v in sorted(value.items())) if value else "none"
+
+
+def _show_bool(value: Any) -> str:
+    return "true" if value else "false"
+
+
+def _size(value: Any, field: Field) -> int:
+    size = units.parse_size(value)
+    if field.minimum is not None and size < field.minimum:
+        raise ValueError(
+            f"{value!r} is less than {units.show_size(field.minimum)}, the least that can be given; "
+            "write a size with its unit such as 512M"
+        )
+    return size
+
+
+_TEXT = {"type": "string"}
+_LIST = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+
+KINDS: dict[str, Kind] = {
+    "size": Kind(_size, units.show_size, {"type": "str"}, {"type": ["string", "integer"]}),
+    "cpus": Kind(lambda v, f: units.parse_cpus(v), units.show_cpus, {"type": "float"}, {"type": ["number", "string"]}),
+    "factor": Kind(lambda v, f: units.parse_factor(v), units.show_cpus, {"type": "float"}, {"type": "number"}),
+    "cpu_set": Kind(lambda v, f: units.parse_cpu_set(v), str, {"type": "str"}, {"type": ["string", "integer"]}),
+    "int": Kind(lambda v, f: units.parse_int(v, f.minimum, f.maximum), str, {"type": "int"}, {"type": "integer"}),
+    "bool": Kind(lambda v, f: units.parse_bool(v), _show_bool, {"type": "bool"}, {"type": "boolean"}),
+    "choice": Kind(_parse_choice, str, {"type": "str"}, _TEXT),
+    "label": Kind(lambda v, f: units.parse_label(v), str, {"type": "str"}, _TEXT),
+    "hostname": Kind(lambda v, f: units.parse_hostname(v), str, {"type": "str"}, _TEXT),
+    "mac": Kind(lambda v, f: units.parse_mac(v), str, {"type": "str"}, _TEXT),
+    "text": Kind(lambda v, f: _parse_text(v), str, {"type": "str"}, _TEXT),
+    "addresses": Kind(_each(units.parse_address), _show_list, {"type": "list", "elements": "str"}, _LIST),
+    "subnets": Kind(_each(units.parse_subnet), _show_list, {"type": "list", "elements": "str"}, _LIST),
+    "choices": Kind(_parse_choices, _show_list, {"type": "list", "elements": "str"}, _LIST),
+    "argv": Kind(
+        _parse_argv,
+        " ".join,
+        {"type": "list", "elements": "str"},
+        {"type": "array", "items": {"type": "string"}, "minItems": 1},
+    ),
+    "share": Kind(lambda v, f: units.parse_share(v), str, {"type": "str"}, {"type": ["integer", "string"]}),
+    "names": Kind(_each(_parse_name), _show_list, {"type": "list", "elements": "str"}, _LIST),
+    "lines": Kind(_each(_parse_text), _show_list, {"type": "list", "elements": "str"}, _LIST),
+    "hosts": Kind(_parse_map, _show_map, {"type": "dict"}, {"type": "object"}),
+    "build": Kind(lambda v, f: v, str, {"type": "dict"}, {"type": "object"}),
+    "interfaces": Kind(lambda v, f: v, str, {"type": "dict"}, {"type": "object"}),
+}
+
+
+# Kinds whose options have rows of their own: one that is deferred does not defer the others.
+NESTED = ("build", "interfaces")

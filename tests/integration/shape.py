@@ -1,0 +1,125 @@
+# Copyright: (c) 2026, Carve contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The one shape of a test that every option of a container has.
+
+Create with it; again, and nothing changes; change it, and init lives on (or what the option's reach says happens);
+meddle with it by hand, which the plan names and the next apply mends; stop and start the container, and reboot it from
+inside; delete it from the manifest, and it is undone. After each, the value is read where it acts, not where it stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.carve.vps.tests.integration.support import (
+    Fleet,
+    booted,
+    inside,
+    pid,
+    start_time,
+    wait_for,
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One option, two values of it, and how to read and to spoil what it does."""
+
+    # The option's path as plans name it, such as ``ram`` or ``network.eth0.rate_in``.
+    option: str
+    # What is declared first and then, as container options.
+    first: dict[str, Any]
+    second: dict[str, Any]
+    # What the kernel makes of a container, by its name; and what that is for each of the two values.
+    read: Callable[[str], Any]
+    of_first: Any
+    of_second: Any
+    # Spoils the value on the running container, by its name; ``None`` where nobody can.
+    meddle: Callable[[str], None] | None
+    # What is read when the option is not declared any more; ``None`` where that is not to be asked.
+    undone: Any = None
+    reach: str = "live"
+
+
+def prove(fleet: Fleet, name: str, cases: Sequence[Case], **others: Any) -> None:
+    """Take one container with all of these options through the shape. ``others`` is declared of it throughout."""
+    first, second = _merged(cases, "first"), _merged(cases, "second")
+    reaches = {case.reach for case in cases}
+    allow = sorted(reaches - {"live"})
+    fleet.declare(name, **others, **first)
+    fleet.apply()  # which asks again, and expects no change
+    booted(name)
+    _read(name, cases, "of_first")
+
+    born = start_time(name)
+    fleet.declare(name, **others, **second)
+    changed = fleet.apply(allow)
+    named = {change["field"] for step in changed["steps"] for change in step["changes"]}
+    assert named >= {case.option for case in cases}, named
+    assert {step["reach"] for step in changed["steps"]} == reaches
+    if reaches == {"live"}:
+        assert start_time(name) == born
+    booted(name)
+    _read(name, cases, "of_second")
+
+    born = start_time(name)
+    for case in cases:
+        if case.meddle is not None:
+            case.meddle(name)
+            found = fleet.check(allow)
+            drift = {c["field"]: step["reason"] for step in found["steps"] for c in step["changes"]}
+            assert drift == {case.option: "changed on the node"}, (case.option, found["steps"])
+            fleet.apply(allow)
+    assert start_time(name) == born or reaches != {"live"}
+    _read(name, cases, "of_second")
+
+    fleet.declare(name, **others, **second, state="stopped")
+    fleet.apply()
+    fleet.declare(name, **others, **second)
+    fleet.apply()
+    booted(name)
+    _read(name, cases, "of_second")
+
+    before = pid(name)
+    inside(name, "systemctl", "reboot", "--no-block", check=False)
+    wait_for("the container to reboot", lambda: _other_init(name, before))
+    booted(name)
+    assert fleet.check(allow)["steps"] == []
+    _read(name, cases, "of_second")
+
+    fleet.declare(name, **others)
+    fleet.apply(allow)
+    booted(name)
+    _read(name, [case for case in cases if case.undone is not None], "undone")
+
+
+def _merged(cases: Sequence[Case], which: str) -> dict[str, Any]:
+    """The options of all cases in one map. Two may write into one interface."""
+    result: dict[str, Any] = {}
+    for case in cases:
+        _merge(result, getattr(case, which))
+    return result
+
+
+def _merge(into: dict[str, Any], more: dict[str, Any]) -> None:
+    for key, value in more.items():
+        if isinstance(value, dict) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        else:
+            into[key] = {**value} if isinstance(value, dict) else value
+
+
+def _read(name: str, cases: Sequence[Case], expected: str) -> None:
+    found = {case.option: case.read(name) for case in cases}
+    assert found == {case.option: getattr(case, expected) for case in cases}
+
+
+def _other_init(name: str, before: int) -> bool:
+    from ansible_collections.carve.vps.plugins.module_utils.engines import lxc
+    from ansible_collections.carve.vps.tests.integration.support import host
+
+    return lxc.init_pid(host(), name) not in (None, before)
