@@ -404,6 +404,11 @@ def row(path: str) -> Field:
     return _ROWS.get(path) or _OTHER[path]
 
 
+def knows(path: str) -> bool:
+    """Whether a flat path is of this version: the record of a container may be a newer one's."""
+    return path.rsplit(".", 1)[1] in _INTERFACE_ROWS if path.startswith("network.") else path in _ROWS
+
+
 def show(path: str, value: Any) -> str | None:
     """A canonical value as people write it; ``None`` (not declared, no limit) stays ``None``."""
     return None if value is None else KINDS[row(path).kind].show(value)

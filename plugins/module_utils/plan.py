@@ -138,6 +138,13 @@ def _container_steps(
         return []
     if wanted["state"] == "absent":
         return [_destroy(name, seen, desired, "declared absent")] if seen else []
+    strange = sorted(path for path in seen.recorded if not model.knows(path)) if seen else []
+    if strange:
+        errors.append(
+            f"{name}: was last changed by a newer version of Carve, by options that this one does not know "
+            f"({', '.join(strange)}); use that version, or a newer one"
+        )
+        return []
     if seen is None:
         slot = ids.take(name, wanted.get("id"))
         return [] if slot is None else _create(name, {**wanted, "id": slot}, desired)

@@ -108,6 +108,17 @@ def test_what_belongs_to_others_is_an_error_and_untouched(mark: str | None, owne
     assert made.unmanaged == ("web",)
 
 
+def test_the_record_of_a_newer_version_is_not_guessed_at() -> None:
+    world = node(one({"network": {"eth0": {"on": "lan", "ip": "10.20.0.5"}}}))
+    recorded = {**world.containers["web"].recorded, "colour": "red", "network.eth0.smell": 7}
+    made = plan.make(one({"ram": "1G"}), with_container(world, "web", recorded=recorded))
+    assert made.errors == (
+        "web: was last changed by a newer version of Carve, by options that this one does not know "
+        "(colour, network.eth0.smell); use that version, or a newer one",
+    )
+    assert made.steps == ()
+
+
 def test_the_unmanaged_are_listed_and_left() -> None:
     world = node(one({}))
     for name, mark in (("zoo", None), ("aunt", "other")):
