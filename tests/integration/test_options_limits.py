@@ -7,18 +7,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from ansible_collections.carve.vps.plugins.module_utils.kernel import disks
 from ansible_collections.carve.vps.plugins.module_utils.paths import Paths
 from ansible_collections.carve.vps.tests.integration.shape import Case, prove
-from ansible_collections.carve.vps.tests.integration.support import Fleet, brief, host, inside
+from ansible_collections.carve.vps.tests.integration.support import Fleet, booted, brief, exists, host, inside
 
 M = 1 << 20
 TWO = host().cgroup.version == 2
 DISK = disks.holding(str(Path(Paths().base).parent))
-needs_disk = pytest.mark.skipif(DISK is None, reason="/var/lib is on no disk of this machine")
 NUMBER = DISK.number if DISK else ""
 
 
@@ -50,18 +50,25 @@ def limit(option: str, word: str, key: str, one: str, values: tuple[object, obje
     return Case(option, {word: values[0]}, {word: values[1]}, of_disk(key, one), *read, meddle, "")
 
 
+@contextmanager
+def scheduler(name: str) -> Iterator[None]:
+    """The disk with another scheduler, for a while."""
+    layers = DISK.layers() if DISK else []
+    files = {Path(f"/sys/block/{layer.name}/queue/scheduler"): layer.scheduler() for layer in layers}
+    for place in files:
+        place.write_text(name, encoding="ascii")
+    try:
+        yield
+    finally:
+        for place, before in files.items():
+            place.write_text(before, encoding="ascii")
+
+
 @pytest.fixture
 def bfq() -> Iterator[None]:
     """The disk with the scheduler that knows weights, for the time of a test."""
-    layers = DISK.layers() if DISK else []
-    files = {Path(f"/sys/block/{layer.name}/queue/scheduler"): layer.scheduler() for layer in layers}
-    if not all("bfq" in place.read_text(encoding="ascii") for place in files):
-        pytest.skip("this kernel has no BFQ")
-    for place in files:
-        place.write_text("bfq", encoding="ascii")
-    yield
-    for place, before in files.items():
-        place.write_text(before, encoding="ascii")
+    with scheduler("bfq"):
+        yield
 
 
 def test_processor_and_memory(fleet: Fleet) -> None:
@@ -87,7 +94,6 @@ def test_processor_and_memory(fleet: Fleet) -> None:
     prove(fleet, "t-limits", cases, ram="256M")
 
 
-@needs_disk
 @pytest.mark.usefixtures("bfq")
 def test_disk(fleet: Fleet) -> None:
     cases = [
@@ -107,7 +113,6 @@ def test_disk(fleet: Fleet) -> None:
     prove(fleet, "t-disk", cases)
 
 
-@needs_disk
 def test_words_change_and_nothing_else(fleet: Fleet) -> None:
     """The same limits in other words are no change; both words for one are refused."""
     fleet.declare("t-words", cpulimit="50%", cpuunits=2000, iolimit="20M", iopslimit=500)
@@ -121,22 +126,37 @@ def test_words_change_and_nothing_else(fleet: Fleet) -> None:
     assert "cpulimit: says again what cpus says beside it" in refused["msg"]
 
 
-@needs_disk
-@pytest.mark.skipif(TWO, reason="version 2 limits a group with all that is below it")
-def test_the_containers_root_makes_no_group_beside_the_limit(fleet: Fleet) -> None:
-    """Version 1 counts each group by itself, so a process in a group of its own would go free."""
+def test_a_weight_that_nobody_goes_by_is_refused(fleet: Fleet) -> None:
+    """Before anything is changed."""
+    fleet.declare("t-weight", io_weight=200)
+    with scheduler("none"):
+        refused = fleet.run()
+    assert refused["failed"]
+    assert "t-weight: io_weight: the scheduler of " in refused["msg"]
+    assert not exists("t-weight")
+
+
+def test_a_group_of_its_own_is_no_way_out(fleet: Fleet) -> None:
+    """Version 2 limits a group with all that is below it. Version 1 counts each group by itself: there the container's
+    root can make none, and what it had made is undone."""
     fleet.declare("t-flat")
     fleet.apply()
-    make = "mkdir -p /b && mount -t cgroup -o blkio none /b && mkdir /b/own && echo $$ > /b/own/cgroup.procs"
-    assert inside("t-flat", "sh", "-c", f"{make} && echo made") == "made"
+    booted("t-flat")
+    mount = "mkdir -p /b && mount -t cgroup2 none /b" if TWO else "mkdir -p /b && mount -t cgroup -o blkio none /b"
+    make = "mkdir /b/own && { sleep 999 >/dev/null 2>&1 & echo $! > /b/own/cgroup.procs; } && echo made"
+    assert inside("t-flat", "sh", "-c", f"{mount} && {make}") == "made"
     fleet.declare("t-flat", io_write="10M")
     fleet.apply()
-    here = Path(host().cgroup.path("t-flat", "blkio", "-")).parent
-    assert not (here / "own").exists()
-    again = inside("t-flat", "sh", "-c", "mkdir /b/other", check=False)
-    assert "Permission denied" in again
-    fleet.declare("t-flat", io_write="10M", state="stopped")
-    fleet.apply()
-    fleet.declare("t-flat", io_write="10M")
-    fleet.apply()
-    assert "Permission denied" in inside("t-flat", "sh", "-c", make, check=False)
+    here = Path(host().cgroup.path("t-flat", "io" if TWO else "blkio", "-")).parent
+    for again in (False, True):
+        if again:
+            fleet.declare("t-flat", io_write="10M", state="stopped")
+            fleet.apply()
+            fleet.declare("t-flat", io_write="10M")
+            fleet.apply()
+            booted("t-flat")
+            inside("t-flat", "sh", "-c", mount)
+        assert inside("t-flat", "sh", "-c", make, check=False).startswith("0 made") == (TWO and again)
+        inside("t-flat", "sh", "-c", f"echo '{NUMBER} wbps=max' > /b/io.max", check=False)
+        assert (here / "own").exists() == TWO
+        assert of_disk("wbps", "blkio.throttle.write_bps_device")("t-flat") == str(10 * M)
