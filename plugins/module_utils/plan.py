@@ -64,6 +64,7 @@ def _capability_errors(containers: Mapping[str, Mapping[str, Any]], node: NodeSe
     for name, wanted in containers.items():
         if wanted["state"] == "absent":
             continue
+        errors += [f"{name}: {path}: {why}" for path, why in node.cannot.items() if wanted.get(path) is not None]
         if wanted.get("cpu_set"):
             missing = sorted(_numbers(wanted["cpu_set"]) - node.online)
             if missing:

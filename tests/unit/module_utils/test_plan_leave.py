@@ -211,3 +211,10 @@ def test_a_held_restart_is_neither_done_nor_forgotten() -> None:
 def test_drift_that_needs_a_restart_is_held_too() -> None:
     world = drifted(node(one({"network": LAN})), "web", network__eth0__mac="02:ff:ff:ff:ff:ff")
     assert [step.held for step in plan.make(one({"network": LAN}, allow=()), world).steps] == ["needs allow: restart"]
+
+
+def test_an_option_that_would_have_no_effect_is_refused() -> None:
+    """And only where it is declared, in whatever words."""
+    world = replace(EMPTY, cannot={"io_weight": "knows no weights; write bfq, or delete it"})
+    refused = plan.make(fleet({"a": {"ioprio": 7}, "b": {}, "c": {"ioprio": 7, "state": "absent"}}), world)
+    assert refused.errors == ("a: io_weight: knows no weights; write bfq, or delete it",)
