@@ -7,10 +7,12 @@
 * ``pre-start``: mount the root filesystem.
 * ``start-host``: after the container rebooted itself, put back what was changed live since its first start; LXC goes by
   the configuration it read then. The monitor process is the same one then, which is how a reboot is told from a start.
+* ``down``, when the first pair is about to be removed, or ``stop``, of a container that has none: keep what the run has
+  used, before the kernel forgets it. All processes have ended then.
 * ``post-stop``: unmount the root filesystem.
 
-It runs twice for every start, so it loads nothing that the moment does not need: where Carve starts a container it has
-mounted the root filesystem already, and a first start has nothing to put back.
+It runs twice for every start and every stop, so it loads nothing that the moment does not need: where Carve starts a
+container it has mounted the root filesystem already, and a first start has nothing to put back.
 """
 
 from __future__ import annotations
@@ -22,14 +24,19 @@ from .paths import Paths
 
 
 def main(arguments: list[str]) -> int:
-    """``NAME lxc HOOK``, with the container's directory known from its configuration file."""
+    """``NAME lxc HOOK`` or ``NAME net HOOK ...``, with the container's directory known from its configuration file."""
     name, hook = arguments[1], arguments[3]
     directory = os.path.dirname(os.environ.get("LXC_CONFIG_FILE", Paths().container(name) + "/config"))
     paths = Paths(base=os.path.dirname(os.path.dirname(directory)))
     if hook == "pre-start":
-        return 0 if os.path.ismount(f"{directory}/root") else _mount(paths, directory)
+        failed = 0 if os.path.ismount(f"{directory}/root") else _mount(paths, directory)
+        if not failed:
+            paths.make_shown(name)
+        return failed
     if hook == "start-host":
         return _reapply(paths, directory) if _is_reboot(paths, name) else 0
+    if hook in ("down", "stop"):
+        return _keep_use(paths, name, directory)
     if hook == "post-stop":
         from .kernel import mounts
 
@@ -62,6 +69,20 @@ def _mount(paths: Paths, directory: str) -> int:
         sys.stderr.write(f"carve: {directory} holds no container of Carve's\n")
         return 1
     rootfs.mount(paths, Box(found, directory))
+    return 0
+
+
+def _keep_use(paths: Paths, name: str, directory: str) -> int:
+    """Nothing that goes wrong here may keep a container from ending."""
+    from . import files, usage
+    from .kernel import cgroup
+
+    try:
+        # Not by ``record``, which loads what takes longer than all that is done here.
+        found = files.read_json(f"{directory}/carve.json")
+        usage.end_of_run(paths, cgroup.detect(), usage.Subject(name, found["uuid"], found["fields"]["id"]))
+    except Exception as error:  # noqa: BLE001
+        sys.stderr.write(f"carve: what {name} has used is not kept: {error}\n")
     return 0
 
 
