@@ -5,14 +5,15 @@
 """What LXC calls on the node when a container starts, reboots itself, or ends (lxc.container.conf(5), HOOKS).
 
 * ``pre-start``: mount the root filesystem.
-* ``start-host``: after the container rebooted itself, put back what was changed live since its first start; LXC goes by
-  the configuration it read then. The monitor process is the same one then, which is how a reboot is told from a start.
+* ``start-host``: put in place what cannot stand in LXC's configuration. After the container rebooted itself, put back
+  what was changed live since its first start; LXC goes by the configuration it read then. The monitor process is the
+  same one then, which is how a reboot is told from a start.
+* ``down``, when the first pair is about to be removed, or ``stop``, of a container that has none: keep what the run has
+  used, before the kernel forgets it. All processes have ended then.
 * ``post-stop``: unmount the root filesystem.
 
-With a facet's name before these, it is that facet's own hook, for what cannot stand in LXC's configuration.
-
-It runs twice for every start, so it loads nothing that the moment does not need: where Carve starts a container it has
-mounted the root filesystem already, and a first start has nothing to put back.
+It runs twice for every start and every stop, so it loads nothing that the moment does not need: where Carve starts a
+container it has mounted the root filesystem already, and a first start mostly has nothing to put in place.
 """
 
 from __future__ import annotations
@@ -22,18 +23,25 @@ import sys
 
 from .paths import Paths
 
+# What a container's record mentions where a facet has something to put in place at every start.
+LATE = ('"io_', '"ram_guarantee"')
+
 
 def main(arguments: list[str]) -> int:
-    """``[FACET] NAME lxc HOOK``, with the container's directory known from its configuration file."""
-    name, hook = arguments[-3], arguments[-1]
+    """``NAME lxc HOOK`` or ``NAME net HOOK ...``, with the container's directory known from its configuration file."""
+    name, hook = arguments[1], arguments[3]
     directory = os.path.dirname(os.environ.get("LXC_CONFIG_FILE", Paths().container(name) + "/config"))
     paths = Paths(base=os.path.dirname(os.path.dirname(directory)))
-    if len(arguments) > 4:
-        return _reapply(paths, directory, arguments[1])
     if hook == "pre-start":
-        return 0 if os.path.ismount(f"{directory}/root") else _mount(paths, directory)
+        failed = 0 if os.path.ismount(f"{directory}/root") else _mount(paths, directory)
+        if not failed:
+            paths.make_shown(name)
+        return failed
     if hook == "start-host":
-        return _reapply(paths, directory) if _is_reboot(paths, name) else 0
+        reboot = _is_reboot(paths, name)
+        return _put_in_place(paths, directory, reboot) if reboot or _mentions(directory, LATE) else 0
+    if hook in ("down", "stop"):
+        return _keep_use(paths, name, directory)
     if hook == "post-stop":
         from .kernel import mounts
 
@@ -77,7 +85,31 @@ def _mount(paths: Paths, directory: str) -> int:
     return 0
 
 
-def _reapply(paths: Paths, directory: str, only: str | None = None) -> int:
+def _keep_use(paths: Paths, name: str, directory: str) -> int:
+    """Nothing that goes wrong here may keep a container from ending."""
+    from . import files, usage
+    from .kernel import cgroup
+
+    try:
+        # Not by ``record``, which loads what takes longer than all that is done here.
+        found = files.read_json(f"{directory}/carve.json")
+        usage.end_of_run(paths, cgroup.detect(), usage.Subject(name, found["uuid"], found["fields"]["id"]))
+    except Exception as error:  # noqa: BLE001
+        sys.stderr.write(f"carve: what {name} has used is not kept: {error}\n")
+    return 0
+
+
+def _mentions(directory: str, texts: tuple[str, ...]) -> bool:
+    """Whether a container's record speaks of any of these; to read it as what it is takes longer."""
+    try:
+        with open(f"{directory}/carve.json", encoding="utf-8") as handle:
+            content = handle.read()
+    except OSError:
+        return False
+    return any(text in content for text in texts)
+
+
+def _put_in_place(paths: Paths, directory: str, reboot: bool) -> int:
     from . import facets, record
     from .host import Box, Host, apparmor_enabled
 
@@ -88,6 +120,8 @@ def _reapply(paths: Paths, directory: str, only: str | None = None) -> int:
     box = Box(found, directory, int(os.environ["LXC_PID"]))
     host = Host(paths=paths, apparmor=apparmor_enabled())
     for facet in facets.ALL:
-        if facet.name == only if only else facet.live_rows or facet.name == "identity":
+        if not reboot:
+            facet.at_start(host, box)
+        elif facet.live_rows or facet.name == "identity":
             facet.reapply(host, box)
     return 0
