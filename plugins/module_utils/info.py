@@ -25,6 +25,7 @@ def gather(host: Host | None = None) -> dict[str, Any]:
             "cpus": node.cpus,
             "apparmor": host.apparmor,
             "swap_limit": node.swap_limit,
+            "quota": sorted(node.quota),
             "runtime": node.runtime,
             "lacks": list(node.lacks),
         },
@@ -57,5 +58,8 @@ def _container(host: Host, seen: ContainerSeen, box: Box | None) -> dict[str, An
         "declared": {path: model.show(path, value) for path, value in sorted(seen.recorded.items())},
         "observed": {path: model.show(path, value) for path, value in sorted(seen.seen.items())},
         "ram_in_use": seen.ram_in_use,
+        "filesystem": seen.disk.filesystem,
+        "disk_in_use": seen.disk.space,
+        "inodes_in_use": seen.disk.inodes,
         "configuration_edited": seen.config is not None,
     }
