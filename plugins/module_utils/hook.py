@@ -5,14 +5,15 @@
 """What LXC calls on the node when a container starts, reboots itself, or ends (lxc.container.conf(5), HOOKS).
 
 * ``pre-start``: mount the root filesystem.
-* ``start-host``: after the container rebooted itself, put back what was changed live since its first start; LXC goes by
-  the configuration it read then. The monitor process is the same one then, which is how a reboot is told from a start.
+* ``start-host``: put in place what cannot stand in LXC's configuration. After the container rebooted itself, put back
+  what was changed live since its first start; LXC goes by the configuration it read then. The monitor process is the
+  same one then, which is how a reboot is told from a start.
 * ``down``, when the first pair is about to be removed, or ``stop``, of a container that has none: keep what the run has
   used, before the kernel forgets it. All processes have ended then.
 * ``post-stop``: unmount the root filesystem.
 
 It runs twice for every start and every stop, so it loads nothing that the moment does not need: where Carve starts a
-container it has mounted the root filesystem already, and a first start has nothing to put back.
+container it has mounted the root filesystem already, and a first start mostly has nothing to put in place.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ import os
 import sys
 
 from .paths import Paths
+
+# What a container's record mentions where a facet has something to put in place at every start.
+LATE = ('"io_', '"ram_guarantee"')
 
 
 def main(arguments: list[str]) -> int:
@@ -34,16 +38,26 @@ def main(arguments: list[str]) -> int:
             paths.make_shown(name)
         return failed
     if hook == "start-host":
-        return _reapply(paths, directory) if _is_reboot(paths, name) else 0
+        reboot = _is_reboot(paths, name)
+        return _put_in_place(paths, directory, reboot) if reboot or _mentions(directory, LATE) else 0
     if hook in ("down", "stop"):
         return _keep_use(paths, name, directory)
     if hook == "post-stop":
         from .kernel import mounts
 
         mounts.detach_all(f"{directory}/root")
+        mounts.detach_all(f"{directory}/disk")  # the container's own filesystem, if it has one (store.py)
         if os.environ.get("LXC_TARGET") != "reboot" and os.path.exists(paths.monitor(name)):
             os.unlink(paths.monitor(name))
+        _take_back_guarantee()
     return 0
+
+
+def _take_back_guarantee() -> None:
+    """What a container was guaranteed of memory protects nobody else once it has ended."""
+    from .kernel import cgroup
+
+    cgroup.detect().sum_up("memory", "memory.low")
 
 
 def _is_reboot(paths: Paths, name: str) -> bool:
@@ -86,7 +100,17 @@ def _keep_use(paths: Paths, name: str, directory: str) -> int:
     return 0
 
 
-def _reapply(paths: Paths, directory: str) -> int:
+def _mentions(directory: str, texts: tuple[str, ...]) -> bool:
+    """Whether a container's record speaks of any of these; to read it as what it is takes longer."""
+    try:
+        with open(f"{directory}/carve.json", encoding="utf-8") as handle:
+            content = handle.read()
+    except OSError:
+        return False
+    return any(text in content for text in texts)
+
+
+def _put_in_place(paths: Paths, directory: str, reboot: bool) -> int:
     from . import facets, record
     from .host import Box, Host, apparmor_enabled
 
@@ -97,6 +121,8 @@ def _reapply(paths: Paths, directory: str) -> int:
     box = Box(found, directory, int(os.environ["LXC_PID"]))
     host = Host(paths=paths, apparmor=apparmor_enabled())
     for facet in facets.ALL:
-        if facet.live_rows or facet.name == "identity":
+        if not reboot:
+            facet.at_start(host, box)
+        elif facet.live_rows or facet.name == "identity":
             facet.reapply(host, box)
     return 0

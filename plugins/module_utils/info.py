@@ -26,6 +26,7 @@ def gather(host: Host | None = None) -> dict[str, Any]:
             "cpus": node.cpus,
             "apparmor": host.apparmor,
             "swap_limit": node.swap_limit,
+            "quota": sorted(node.quota),
             "runtime": node.runtime,
             "lacks": list(node.lacks),
         },
@@ -55,9 +56,15 @@ def _container(host: Host, seen: ContainerSeen, box: Box | None, cards: usage.Ca
         "template": f"{seen.recorded.get('template')}@{seen.digest}",
         "backend": box.record.backend,
         "uid_range": [box.record.base_id, box.record.base_id + slots.RANGE - 1],
-        "declared": {path: model.show(path, value) for path, value in sorted(seen.recorded.items())},
+        "declared": {
+            path: model.show(path, value) if model.knows(path) else str(value)
+            for path, value in sorted(seen.recorded.items())
+        },
         "observed": {path: model.show(path, value) for path, value in sorted(seen.seen.items())},
         "ram_in_use": seen.ram_in_use,
+        "filesystem": seen.disk.filesystem,
+        "disk_in_use": seen.disk.space,
+        "inodes_in_use": seen.disk.inodes,
         "configuration_edited": seen.config is not None,
         "usage": usage.report(host.paths, host.cgroup, _subject(box), cards),
     }

@@ -9,12 +9,25 @@ from __future__ import annotations
 from .base import Facet
 from .boot import Boot
 from .cpu import Cpu
+from .disk import Disk
 from .identity import Identity
+from .io import Io
 from .memory import Memory
 from .network import Network
 from .processes import Processes
 from .security import Security
 from .users import Users
 
-ALL: tuple[Facet, ...] = (Identity(), Users(), Security(), Cpu(), Memory(), Processes(), Network(), Boot())
+ALL: tuple[Facet, ...] = (
+    Identity(),
+    Users(),
+    Security(),
+    Cpu(),
+    Memory(),
+    Io(),
+    Processes(),
+    Disk(),
+    Network(),
+    Boot(),
+)
 BY_NAME = {facet.name: facet for facet in ALL}

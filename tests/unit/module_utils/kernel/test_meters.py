@@ -53,6 +53,9 @@ class Files(Cgroup):
     def directories(self, name: str, parent: str = "carve") -> list[str]:
         return [str(self._place / name)]
 
+    def offers(self, controller: str) -> bool:
+        return True
+
     def path(self, name: str, controller: str, file: str) -> str:
         return str(self._place / name / file)
 
