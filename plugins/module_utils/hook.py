@@ -5,12 +5,13 @@
 """What LXC calls on the node when a container starts, reboots itself, or ends (lxc.container.conf(5), HOOKS).
 
 * ``pre-start``: mount the root filesystem.
-* ``start-host``: after the container rebooted itself, put back what was changed live since its first start; LXC goes by
-  the configuration it read then. The monitor process is the same one then, which is how a reboot is told from a start.
-* ``post-stop``: unmount the root filesystem.
+* ``start-host``: limit the rates of the interfaces, which have just been made. After the container rebooted itself, put
+  back what was changed live since its first start; LXC goes by the configuration it read then. The monitor process is
+  the same one then, which is how a reboot is told from a start.
+* ``post-stop``: unmount the root filesystem, and take away what the node has kept of its interfaces.
 
 It runs twice for every start, so it loads nothing that the moment does not need: where Carve starts a container it has
-mounted the root filesystem already, and a first start has nothing to put back.
+mounted the root filesystem already, and a first start mostly has nothing to put in place.
 """
 
 from __future__ import annotations
@@ -29,13 +30,18 @@ def main(arguments: list[str]) -> int:
     if hook == "pre-start":
         return 0 if os.path.ismount(f"{directory}/root") else _mount(paths, directory)
     if hook == "start-host":
-        return _reapply(paths, directory) if _is_reboot(paths, name) else 0
+        if _is_reboot(paths, name):
+            return _reapply(paths, directory)
+        return _slow_down(directory) if _mentions(directory, ".rate_") else 0
     if hook == "post-stop":
         from .kernel import mounts
 
         mounts.detach_all(f"{directory}/root")
-        if os.environ.get("LXC_TARGET") != "reboot" and os.path.exists(paths.monitor(name)):
-            os.unlink(paths.monitor(name))
+        if os.environ.get("LXC_TARGET") != "reboot":
+            if os.path.exists(paths.monitor(name)):
+                os.unlink(paths.monitor(name))
+            if _mentions(directory, '"network.'):
+                _leave_network(directory)
     return 0
 
 
@@ -55,6 +61,7 @@ def _is_reboot(paths: Paths, name: str) -> bool:
 
 def _mount(paths: Paths, directory: str) -> int:
     from . import record, rootfs
+    from .facets import network
     from .host import Box
 
     found = record.load(directory)
@@ -62,7 +69,39 @@ def _mount(paths: Paths, directory: str) -> int:
         sys.stderr.write(f"carve: {directory} holds no container of Carve's\n")
         return 1
     rootfs.mount(paths, Box(found, directory))
+    network.enclose(Box(found, directory))
     return 0
+
+
+def _mentions(directory: str, text: str) -> bool:
+    """Whether a container's record speaks of something; to read it as what it is takes longer."""
+    try:
+        with open(f"{directory}/carve.json", encoding="utf-8") as handle:
+            return text in handle.read()
+    except OSError:
+        return False
+
+
+def _slow_down(directory: str) -> int:
+    """Limit the rates of interfaces that have just been made, before anything runs in the container."""
+    from . import record
+    from .facets import network
+    from .host import Box
+
+    found = record.load(directory)
+    if found is not None:
+        network.limit_rates(Box(found, directory))
+    return 0
+
+
+def _leave_network(directory: str) -> None:
+    from . import record
+    from .facets import network
+    from .host import Box
+
+    found = record.load(directory)
+    if found is not None:
+        network.release(Box(found, directory))
 
 
 def _reapply(paths: Paths, directory: str) -> int:

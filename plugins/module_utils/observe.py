@@ -16,6 +16,7 @@ from . import bridges, facets, record, runtime, trial
 from .engines import lxc
 from .facets import memory
 from .host import Box, Host
+from .kernel import shaping
 from .steps import ContainerSeen, NodeSeen
 
 _LOOKS = 5
@@ -71,6 +72,8 @@ def observe(host: Host) -> Observation:
         swap_alone=host.cgroup.version == 2,
         foreign_ids=foreign,
         own_ids=own,
+        unshaped=_unshaped(),
+        meddled=tuple(facets.NETWORK.meddled),
         lacks=_lacks(own),
     )
     return Observation(node, {box.name: box for box in boxes})
@@ -107,6 +110,12 @@ def _set_aside(host: Host) -> dict[str, ContainerSeen]:
     }
 
 
+def _unshaped() -> dict[str, tuple[str, ...]]:
+    missing = shaping.lacking()
+    found = {option: tuple(name for name in names if name in missing) for option, names in shaping.MODULES.items()}
+    return {option: names for option, names in found.items() if names}
+
+
 def _online() -> frozenset[int]:
     with open("/sys/devices/system/cpu/online", encoding="ascii") as handle:
         text = handle.read().strip()
@@ -139,6 +148,8 @@ def _lacks(own_ids: tuple[tuple[int, int], ...]) -> tuple[str, ...]:
     lacks = []
     if not any(os.access(f"{place}/lxc-start", os.X_OK) for place in ("/usr/bin", "/usr/local/bin")):
         lacks.append("LXC is not installed")
+    if not any(os.access(f"{place}/nft", os.X_OK) for place in ("/usr/sbin", "/usr/bin", "/sbin")):
+        lacks.append("nftables is not installed")
     if importlib.util.find_spec("pyroute2") is None:
         lacks.append(f"{sys.executable} has no pyroute2")
     if not own_ids:

@@ -21,7 +21,7 @@ from .definitions import Template
 from .desired import Desired
 from .plan_addresses import conflicts
 from .plan_moves import aside_steps, doubtful, move
-from .plan_networks import network_steps
+from .plan_networks import network_steps, rules_steps
 from .plan_templates import builds_for
 from .steps import PHASES, Change, ContainerSeen, NodeSeen, Plan, Step
 
@@ -38,6 +38,7 @@ def make(desired: Desired, node: NodeSeen) -> Plan:
     steps: list[Step] = []
     if node.runtime != node.own_runtime:
         steps.append(_runtime_step(node))
+    steps += rules_steps(node)
     if not node.lacks:
         ids = _Ids(desired, node, notes, errors)
         for name, wanted in concerned.items():
@@ -75,6 +76,13 @@ def _capability_errors(containers: Mapping[str, Mapping[str, Any]], node: NodeSe
             errors.append(f"{name}: swap needs ram: beside it on a node with version 1 of control groups; write both")
         if wanted.get("swap") is not None and not node.swap_limit:
             errors.append(f"{name}: swap cannot be limited by this kernel; boot it with swapaccount=1, or delete swap:")
+        errors += [
+            f"{name}: {path} cannot be held by this kernel, which has no {', '.join(node.unshaped[option])}; "
+            f"delete {option}:, or boot a kernel that has it"
+            for path in wanted
+            for option in [path.rpartition(".")[2]]
+            if path.startswith("network.") and option in node.unshaped
+        ]
     return errors
 
 

@@ -16,5 +16,6 @@ from .processes import Processes
 from .security import Security
 from .users import Users
 
-ALL: tuple[Facet, ...] = (Identity(), Users(), Security(), Cpu(), Memory(), Processes(), Network(), Boot())
+NETWORK = Network()
+ALL: tuple[Facet, ...] = (Identity(), Users(), Security(), Cpu(), Memory(), Processes(), NETWORK, Boot())
 BY_NAME = {facet.name: facet for facet in ALL}
