@@ -57,6 +57,14 @@ options:
     - The container's share of busy processors, against the others; 100 is what a container without a weight has.
     - From 1 to 10000.
     type: int
+  cpuunits:
+    description:
+    - 'OpenVZ''s word for O(cpu_weight), where 1000 is the middle: 1000 units are a weight of 100.'
+    type: int
+  cpulimit:
+    description:
+    - 'OpenVZ''s word for O(cpus), as a percentage of one processor: C(150%) is 1.5 processors.'
+    type: str
   cpu_set:
     description:
     - The processors that the container may run on.
@@ -71,6 +79,51 @@ options:
     - Swap space on top of C(ram); C(0) for none.
     - At least 0.
     type: str
+  ram_guarantee:
+    description:
+    - Memory that is left to the container when the node runs short; others give back theirs first. At most O(ram).
+    - At least 1M.
+    type: str
+  io_weight:
+    description:
+    - The container's share of a busy disk, against the others; 100 is what a container without a weight has. The disk
+      needs a scheduler that knows weights.
+    - From 1 to 1000.
+    type: int
+  ioprio:
+    description:
+    - OpenVZ's word for O(io_weight), from 0, the lowest, to 7; 4 is a weight of 100.
+    type: int
+  io_read:
+    description:
+    - Bytes per second that the container may read from the disk of the node's containers.
+    - At least 64K.
+    type: str
+  io_write:
+    description:
+    - Bytes per second that it may write there.
+    - At least 64K.
+    type: str
+  iolimit:
+    description:
+    - OpenVZ's word for O(io_read) and O(io_write), each of which gets the whole of it.
+    - At least 64K.
+    type: str
+  io_read_ops:
+    description:
+    - Operations per second that the container may read from the disk with.
+    - From 10 to 4294967294.
+    type: int
+  io_write_ops:
+    description:
+    - Operations per second that it may write to the disk with.
+    - From 10 to 4294967294.
+    type: int
+  iopslimit:
+    description:
+    - OpenVZ's word for O(io_read_ops) and O(io_write_ops), each of which gets the whole of it.
+    - From 10 to 4294967294.
+    type: int
   processes:
     description:
     - How many processes and threads may exist at once.

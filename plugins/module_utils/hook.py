@@ -10,6 +10,8 @@
   the same one then, which is how a reboot is told from a start.
 * ``post-stop``: unmount the root filesystem, and take away what the node has kept of its interfaces.
 
+With a facet's name before these, it is that facet's own hook, for what cannot stand in LXC's configuration.
+
 It runs twice for every start, so it loads nothing that the moment does not need: where Carve starts a container it has
 mounted the root filesystem already, and a first start mostly has nothing to put in place.
 """
@@ -23,10 +25,12 @@ from .paths import Paths
 
 
 def main(arguments: list[str]) -> int:
-    """``NAME lxc HOOK``, with the container's directory known from its configuration file."""
-    name, hook = arguments[1], arguments[3]
+    """``[FACET] NAME lxc HOOK``, with the container's directory known from its configuration file."""
+    name, hook = arguments[-3], arguments[-1]
     directory = os.path.dirname(os.environ.get("LXC_CONFIG_FILE", Paths().container(name) + "/config"))
     paths = Paths(base=os.path.dirname(os.path.dirname(directory)))
+    if len(arguments) > 4:
+        return _reapply(paths, directory, arguments[1])
     if hook == "pre-start":
         return 0 if os.path.ismount(f"{directory}/root") else _mount(paths, directory)
     if hook == "start-host":
@@ -42,7 +46,15 @@ def main(arguments: list[str]) -> int:
                 os.unlink(paths.monitor(name))
             if _mentions(directory, '"network.'):
                 _leave_network(directory)
+        _take_back_guarantee()
     return 0
+
+
+def _take_back_guarantee() -> None:
+    """What a container was guaranteed of memory protects nobody else once it has ended."""
+    from .kernel import cgroup
+
+    cgroup.detect().sum_up("memory", "memory.low")
 
 
 def _is_reboot(paths: Paths, name: str) -> bool:
@@ -104,7 +116,7 @@ def _leave_network(directory: str) -> None:
         network.release(Box(found, directory))
 
 
-def _reapply(paths: Paths, directory: str) -> int:
+def _reapply(paths: Paths, directory: str, only: str | None = None) -> int:
     from . import facets, record
     from .host import Box, Host, apparmor_enabled
 
@@ -115,6 +127,6 @@ def _reapply(paths: Paths, directory: str) -> int:
     box = Box(found, directory, int(os.environ["LXC_PID"]))
     host = Host(paths=paths, apparmor=apparmor_enabled())
     for facet in facets.ALL:
-        if facet.live_rows or facet.name == "identity":
+        if facet.name == only if only else facet.live_rows or facet.name == "identity":
             facet.reapply(host, box)
     return 0

@@ -54,7 +54,10 @@ def _container(host: Host, seen: ContainerSeen, box: Box | None) -> dict[str, An
         "template": f"{seen.recorded.get('template')}@{seen.digest}",
         "backend": box.record.backend,
         "uid_range": [box.record.base_id, box.record.base_id + slots.RANGE - 1],
-        "declared": {path: model.show(path, value) for path, value in sorted(seen.recorded.items())},
+        "declared": {
+            path: model.show(path, value) if model.knows(path) else str(value)
+            for path, value in sorted(seen.recorded.items())
+        },
         "observed": {path: model.show(path, value) for path, value in sorted(seen.seen.items())},
         "ram_in_use": seen.ram_in_use,
         "configuration_edited": seen.config is not None,

@@ -36,6 +36,8 @@ class Field:
     resource: bool = False
     # Named like a secret and none: Ansible wants to be told.
     public: bool = False
+    # The options that this one is another word for: its value becomes theirs, and is never seen again.
+    spelling: tuple[str, ...] = ()
 
 
 class Kind(NamedTuple):
@@ -162,6 +164,9 @@ KINDS: dict[str, Kind] = {
     "size": Kind(_size, units.show_size, {"type": "str"}, {"type": ["string", "integer"]}),
     "cpus": Kind(lambda v, f: units.parse_cpus(v), units.show_cpus, {"type": "float"}, {"type": ["number", "string"]}),
     "factor": Kind(lambda v, f: units.parse_factor(v), units.show_cpus, {"type": "float"}, {"type": "number"}),
+    "cpuunits": Kind(lambda v, f: units.parse_cpuunits(v), str, {"type": "int"}, {"type": "integer"}),
+    "cpulimit": Kind(lambda v, f: units.parse_cpulimit(v), str, {"type": "str"}, {"type": ["number", "string"]}),
+    "ioprio": Kind(lambda v, f: units.parse_ioprio(v), str, {"type": "int"}, {"type": "integer"}),
     "cpu_set": Kind(lambda v, f: units.parse_cpu_set(v), str, {"type": "str"}, {"type": ["string", "integer"]}),
     "int": Kind(lambda v, f: units.parse_int(v, f.minimum, f.maximum), str, {"type": "int"}, {"type": "integer"}),
     "bool": Kind(lambda v, f: units.parse_bool(v), _show_bool, {"type": "bool"}, {"type": "boolean"}),

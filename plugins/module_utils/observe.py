@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from . import bridges, facets, record, runtime, trial
 from .engines import lxc
-from .facets import memory
+from .facets import io, memory
 from .host import Box, Host
 from .kernel import shaping
 from .steps import ContainerSeen, NodeSeen
@@ -70,6 +70,7 @@ def observe(host: Host) -> Observation:
         online=online,
         swap_limit=memory.swap_can_be_limited(host),
         swap_alone=host.cgroup.version == 2,
+        cannot=io.cannot(host),
         foreign_ids=foreign,
         own_ids=own,
         unshaped=_unshaped(),

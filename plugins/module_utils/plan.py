@@ -65,6 +65,7 @@ def _capability_errors(containers: Mapping[str, Mapping[str, Any]], node: NodeSe
     for name, wanted in containers.items():
         if wanted["state"] == "absent":
             continue
+        errors += [f"{name}: {path}: {why}" for path, why in node.cannot.items() if wanted.get(path) is not None]
         if wanted.get("cpu_set"):
             missing = sorted(_numbers(wanted["cpu_set"]) - node.online)
             if missing:
@@ -146,6 +147,13 @@ def _container_steps(
         return []
     if wanted["state"] == "absent":
         return [_destroy(name, seen, desired, "declared absent")] if seen else []
+    strange = sorted(path for path in seen.recorded if not model.knows(path)) if seen else []
+    if strange:
+        errors.append(
+            f"{name}: was last changed by a newer version of Carve, by options that this one does not know "
+            f"({', '.join(strange)}); use that version, or a newer one"
+        )
+        return []
     if seen is None:
         slot = ids.take(name, wanted.get("id"))
         return [] if slot is None else _create(name, {**wanted, "id": slot}, desired)

@@ -21,12 +21,12 @@ from .paths import LIBRARY
 # Everything that hook.py, boot.py and moves/arrive.py import (a test holds the list to that).
 MODULES = (
     "boot", "bridges", "builder", "definitions", "desired", "engines/__init__", "engines/lxc", "facets/__init__",
-    "facets/base", "facets/boot", "facets/cpu", "facets/identity", "facets/memory", "facets/network",
+    "facets/base", "facets/boot", "facets/cpu", "facets/identity", "facets/io", "facets/memory", "facets/network",
     "facets/processes", "facets/security", "facets/users", "files", "guard", "hook", "host", "kernel/__init__",
-    "kernel/announce", "kernel/cgroup", "kernel/inroot", "kernel/links", "kernel/mounts", "kernel/namespaces",
-    "kernel/netlink", "kernel/nft", "kernel/shaping", "kernel/shift", "kernel/syscalls", "kinds", "lock", "model",
-    "moves/__init__", "moves/arrival", "moves/arrive", "moves/remote", "moves/session", "paths", "plan_networks",
-    "power", "record", "removal", "rootfs", "slots", "steps", "units",
+    "kernel/announce", "kernel/cgroup", "kernel/disks", "kernel/inroot", "kernel/links", "kernel/mounts",
+    "kernel/namespaces", "kernel/netlink", "kernel/nft", "kernel/shaping", "kernel/shift", "kernel/syscalls", "kinds",
+    "lock", "model", "moves/__init__", "moves/arrival", "moves/arrive", "moves/remote", "moves/session", "paths",
+    "plan_networks", "power", "record", "removal", "rootfs", "slots", "steps", "units",
 )  # fmt: skip
 
 # Without site.py a start of Python takes half the time; Debian's own packages (pyroute2) are then named by hand.

@@ -173,6 +173,8 @@ class NodeSeen:
     swap_limit: bool = True
     # Version 1 of control groups limits swap only together with memory.
     swap_alone: bool = True
+    # Options that have no effect on this node, and why not, with the remedy.
+    cannot: Mapping[str, str] = field(default_factory=dict)
     # Host id ranges ``(first, count)`` that others own, and those that LXC may map.
     foreign_ids: tuple[tuple[int, int], ...] = ()
     own_ids: tuple[tuple[int, int], ...] = ()

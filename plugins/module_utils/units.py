@@ -66,6 +66,39 @@ def show_cpus(value: float) -> str:
     return f"{value:g}"
 
 
+def parse_cpuunits(value: Any) -> int:
+    """OpenVZ's units as a weight: both are linear, and its default of 1000 is the kernel's 100."""
+    units = parse_int(value, 8, 500000)
+    if units > 100000:
+        raise ValueError(
+            f"{units} units are more than the 100000 that the kernel's largest weight is; as only proportions count, "
+            "write the units of all containers of the node divided by the same number"
+        )
+    return max(1, (units + 5) // 10)
+
+
+def parse_cpulimit(value: Any) -> float:
+    """OpenVZ's percentage of one processor as processors."""
+    text = "" if isinstance(value, bool) else str(value).strip()
+    match = re.match(r"^(\d{1,9}(?:\.\d{1,9})?)\s*%?\Z", text, re.ASCII)
+    if not match:
+        raise ValueError(f"{value!r} is no percentage of a processor; write one such as 150%, which is 1.5 processors")
+    if float(match.group(1)) == 0:
+        raise ValueError("0 is OpenVZ's word for no limit; delete the line, or leave it empty to undo a flavor's")
+    if not 1 <= float(match.group(1)) <= 409600:
+        raise ValueError(f"{value!r} cannot be given; write a percentage from 1% to 409600%")
+    return parse_cpus(float(match.group(1)) / 100)
+
+
+# OpenVZ's table for priorities 0 to 7 has 500 in the middle; the kernel's default is 100.
+_IOPRIO = tuple(weight // 5 for weight in (320, 365, 410, 460, 500, 550, 600, 640))
+
+
+def parse_ioprio(value: Any) -> int:
+    """OpenVZ's priority as a weight."""
+    return _IOPRIO[parse_int(value, 0, len(_IOPRIO) - 1)]
+
+
 def parse_factor(value: Any) -> float:
     """How many times something may be promised."""
     try:

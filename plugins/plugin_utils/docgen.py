@@ -28,6 +28,9 @@ _GENERATED = "Generated from plugins/module_utils/model.py by `./dev docs`; edit
 _TYPES = {
     "size": "size",
     "cpus": "number",
+    "cpuunits": "whole number, 8 to 100000",
+    "cpulimit": "percentage",
+    "ioprio": "whole number, 0 to 7",
     "cpu_set": "processors",
     "int": "whole number",
     "bool": "true or false",

@@ -72,6 +72,7 @@ _PATTERNS = {
     "size": r"^\s*\d+(\.\d+)?\s*[KMGTPkmgtp]?([iI]?[bB])?\s*$",
     "cpus": r"^\s*\d*\.?\d+\s*$",
     "rate": r"^\s*\d+(\.\d+)?\s*[kmgKMG]?[bB][iI][tT]\s*$",
+    "cpulimit": r"^\s*\d+(\.\d+)?\s*%?\s*$",
     "cpu_set": r"^[\d\s,-]+$",
     "label": LABEL,
     "share": r"^\s*\d+\s*%?\s*$",

@@ -10,6 +10,7 @@ from .base import Facet
 from .boot import Boot
 from .cpu import Cpu
 from .identity import Identity
+from .io import Io
 from .memory import Memory
 from .network import Network
 from .processes import Processes
@@ -17,5 +18,5 @@ from .security import Security
 from .users import Users
 
 NETWORK = Network()
-ALL: tuple[Facet, ...] = (Identity(), Users(), Security(), Cpu(), Memory(), Processes(), NETWORK, Boot())
+ALL: tuple[Facet, ...] = (Identity(), Users(), Security(), Cpu(), Memory(), Io(), Processes(), NETWORK, Boot())
 BY_NAME = {facet.name: facet for facet in ALL}

@@ -20,9 +20,7 @@ GONE = "inet carve is gone"
 def test_rules_that_are_meddled_with_are_one_step_before_all_else() -> None:
     wanted = one({"network": {"eth0": LAN}})
     world = replace(node(wanted), meddled=(GONE,))
-    assert lines(plan.make(wanted, world)) == [
-        f"rules change network: rules {GONE} -> whole (changed on the node)"
-    ]
+    assert lines(plan.make(wanted, world)) == [f"rules change network: rules {GONE} -> whole (changed on the node)"]
     assert plan.make(wanted, node(wanted, world)).steps == ()
 
 
