@@ -5,15 +5,15 @@
 """What LXC calls on the node when a container starts, reboots itself, or ends (lxc.container.conf(5), HOOKS).
 
 * ``pre-start``: mount the root filesystem.
-* ``start-host``: limit the rates of the interfaces, which have just been made. After the container rebooted itself, put
-  back what was changed live since its first start; LXC goes by the configuration it read then. The monitor process is
-  the same one then, which is how a reboot is told from a start.
+* ``start-host``: put in place what cannot stand in LXC's configuration. After the container rebooted itself, put back
+  what was changed live since its first start; LXC goes by the configuration it read then. The monitor process is the
+  same one then, which is how a reboot is told from a start.
+* ``down``, when the first pair is about to be removed, or ``stop``, of a container that has none: keep what the run has
+  used, before the kernel forgets it. All processes have ended then.
 * ``post-stop``: unmount the root filesystem, and take away what the node has kept of its interfaces.
 
-With a facet's name before these, it is that facet's own hook, for what cannot stand in LXC's configuration.
-
-It runs twice for every start, so it loads nothing that the moment does not need: where Carve starts a container it has
-mounted the root filesystem already, and a first start mostly has nothing to put in place.
+It runs twice for every start and every stop, so it loads nothing that the moment does not need: where Carve starts a
+container it has mounted the root filesystem already, and a first start mostly has nothing to put in place.
 """
 
 from __future__ import annotations
@@ -23,20 +23,25 @@ import sys
 
 from .paths import Paths
 
+# What a container's record mentions where a facet has something to put in place at every start.
+LATE = ('"io_', '"ram_guarantee"', ".rate_")
+
 
 def main(arguments: list[str]) -> int:
-    """``[FACET] NAME lxc HOOK``, with the container's directory known from its configuration file."""
-    name, hook = arguments[-3], arguments[-1]
+    """``NAME lxc HOOK`` or ``NAME net HOOK ...``, with the container's directory known from its configuration file."""
+    name, hook = arguments[1], arguments[3]
     directory = os.path.dirname(os.environ.get("LXC_CONFIG_FILE", Paths().container(name) + "/config"))
     paths = Paths(base=os.path.dirname(os.path.dirname(directory)))
-    if len(arguments) > 4:
-        return _reapply(paths, directory, arguments[1])
     if hook == "pre-start":
-        return 0 if os.path.ismount(f"{directory}/root") else _mount(paths, directory)
+        failed = 0 if os.path.ismount(f"{directory}/root") else _mount(paths, directory)
+        if not failed:
+            paths.make_shown(name)
+        return failed
     if hook == "start-host":
-        if _is_reboot(paths, name):
-            return _reapply(paths, directory)
-        return _slow_down(directory) if _mentions(directory, ".rate_") else 0
+        reboot = _is_reboot(paths, name)
+        return _put_in_place(paths, directory, reboot) if reboot or _mentions(directory, LATE) else 0
+    if hook in ("down", "stop"):
+        return _keep_use(paths, name, directory)
     if hook == "post-stop":
         from .kernel import mounts
 
@@ -44,7 +49,7 @@ def main(arguments: list[str]) -> int:
         if os.environ.get("LXC_TARGET") != "reboot":
             if os.path.exists(paths.monitor(name)):
                 os.unlink(paths.monitor(name))
-            if _mentions(directory, '"network.'):
+            if _mentions(directory, ('"network.',)):
                 _leave_network(directory)
         _take_back_guarantee()
     return 0
@@ -85,25 +90,28 @@ def _mount(paths: Paths, directory: str) -> int:
     return 0
 
 
-def _mentions(directory: str, text: str) -> bool:
-    """Whether a container's record speaks of something; to read it as what it is takes longer."""
+def _keep_use(paths: Paths, name: str, directory: str) -> int:
+    """Nothing that goes wrong here may keep a container from ending."""
+    from . import files, usage
+    from .kernel import cgroup
+
+    try:
+        # Not by ``record``, which loads what takes longer than all that is done here.
+        found = files.read_json(f"{directory}/carve.json")
+        usage.end_of_run(paths, cgroup.detect(), usage.Subject(name, found["uuid"], found["fields"]["id"]))
+    except Exception as error:  # noqa: BLE001
+        sys.stderr.write(f"carve: what {name} has used is not kept: {error}\n")
+    return 0
+
+
+def _mentions(directory: str, texts: tuple[str, ...]) -> bool:
+    """Whether a container's record speaks of any of these; to read it as what it is takes longer."""
     try:
         with open(f"{directory}/carve.json", encoding="utf-8") as handle:
-            return text in handle.read()
+            content = handle.read()
     except OSError:
         return False
-
-
-def _slow_down(directory: str) -> int:
-    """Limit the rates of interfaces that have just been made, before anything runs in the container."""
-    from . import record
-    from .facets import network
-    from .host import Box
-
-    found = record.load(directory)
-    if found is not None:
-        network.limit_rates(Box(found, directory))
-    return 0
+    return any(text in content for text in texts)
 
 
 def _leave_network(directory: str) -> None:
@@ -116,7 +124,7 @@ def _leave_network(directory: str) -> None:
         network.release(Box(found, directory))
 
 
-def _reapply(paths: Paths, directory: str, only: str | None = None) -> int:
+def _put_in_place(paths: Paths, directory: str, reboot: bool) -> int:
     from . import facets, record
     from .host import Box, Host, apparmor_enabled
 
@@ -127,6 +135,8 @@ def _reapply(paths: Paths, directory: str, only: str | None = None) -> int:
     box = Box(found, directory, int(os.environ["LXC_PID"]))
     host = Host(paths=paths, apparmor=apparmor_enabled())
     for facet in facets.ALL:
-        if facet.name == only if only else facet.live_rows or facet.name == "identity":
+        if not reboot:
+            facet.at_start(host, box)
+        elif facet.live_rows or facet.name == "identity":
             facet.reapply(host, box)
     return 0

@@ -14,9 +14,8 @@ from dataclasses import dataclass
 
 from . import bridges, facets, record, runtime, trial
 from .engines import lxc
-from .facets import io, memory
+from .facets import io, memory, network
 from .host import Box, Host
-from .kernel import shaping
 from .steps import ContainerSeen, NodeSeen
 
 _LOOKS = 5
@@ -70,10 +69,9 @@ def observe(host: Host) -> Observation:
         online=online,
         swap_limit=memory.swap_can_be_limited(host),
         swap_alone=host.cgroup.version == 2,
-        cannot=io.cannot(host),
+        cannot={**io.cannot(host), **network.cannot()},
         foreign_ids=foreign,
         own_ids=own,
-        unshaped=_unshaped(),
         meddled=tuple(facets.NETWORK.meddled),
         lacks=_lacks(own),
     )
@@ -109,12 +107,6 @@ def _set_aside(host: Host) -> dict[str, ContainerSeen]:
         for name, kept in found.items()
         if kept is not None
     }
-
-
-def _unshaped() -> dict[str, tuple[str, ...]]:
-    missing = shaping.lacking()
-    found = {option: tuple(name for name in names if name in missing) for option, names in shaping.MODULES.items()}
-    return {option: names for option, names in found.items() if names}
 
 
 def _online() -> frozenset[int]:

@@ -65,7 +65,7 @@ def _capability_errors(containers: Mapping[str, Mapping[str, Any]], node: NodeSe
     for name, wanted in containers.items():
         if wanted["state"] == "absent":
             continue
-        errors += [f"{name}: {path}: {why}" for path, why in node.cannot.items() if wanted.get(path) is not None]
+        errors += [f"{name}: {path}: {why}" for path in wanted if (why := _why_not(path, wanted, node))]
         if wanted.get("cpu_set"):
             missing = sorted(_numbers(wanted["cpu_set"]) - node.online)
             if missing:
@@ -77,14 +77,11 @@ def _capability_errors(containers: Mapping[str, Mapping[str, Any]], node: NodeSe
             errors.append(f"{name}: swap needs ram: beside it on a node with version 1 of control groups; write both")
         if wanted.get("swap") is not None and not node.swap_limit:
             errors.append(f"{name}: swap cannot be limited by this kernel; boot it with swapaccount=1, or delete swap:")
-        errors += [
-            f"{name}: {path} cannot be held by this kernel, which has no {', '.join(node.unshaped[option])}; "
-            f"delete {option}:, or boot a kernel that has it"
-            for path in wanted
-            for option in [path.rpartition(".")[2]]
-            if path.startswith("network.") and option in node.unshaped
-        ]
     return errors
+
+
+def _why_not(path: str, wanted: Mapping[str, Any], node: NodeSeen) -> str | None:
+    return None if wanted[path] is None else node.cannot.get(_row(path))
 
 
 def _numbers(cpu_set: str) -> set[int]:
@@ -322,8 +319,13 @@ def _differences(target: Mapping[str, Any], seen: ContainerSeen) -> list[tuple[C
 
 def _looked(path: str, seen: ContainerSeen) -> bool:
     """Whether the node was asked about this option (of an interface: about the option of any interface)."""
+    return _row(path) in seen.looked
+
+
+def _row(path: str) -> str:
+    """The row of a path: of an interface, the option of any."""
     parts = path.split(".")
-    return (f"{parts[0]}.{parts[-1]}" if len(parts) == 3 else path) in seen.looked
+    return f"{parts[0]}.{parts[-1]}" if len(parts) == 3 else path
 
 
 def _owned(found: Iterable[str] | None, ours: Iterable[str]) -> list[str] | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from . import files, power, rootfs
+from . import files, power, rootfs, usage
 from .engines import lxc
 from .host import Box, Host
 
@@ -28,4 +28,5 @@ def remove(host: Host, name: str, directory: str) -> None:
     os.rename(directory, gone)
     files.sync([os.path.dirname(directory)])
     lxc.forget(host, name)
+    usage.forget(host.paths, name)
     files.remove_tree(gone)

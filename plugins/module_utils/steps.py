@@ -178,8 +178,6 @@ class NodeSeen:
     # Host id ranges ``(first, count)`` that others own, and those that LXC may map.
     foreign_ids: tuple[tuple[int, int], ...] = ()
     own_ids: tuple[tuple[int, int], ...] = ()
-    # Modules that the kernel would need for rates of interfaces and has not, by option.
-    unshaped: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     # How the tables that keep containers to their addresses differ from those that Carve makes.
     meddled: tuple[str, ...] = ()
     # What a bootstrapped node has and this one lacks, in words.

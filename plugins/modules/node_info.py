@@ -116,6 +116,34 @@ containers:
     configuration_edited:
       description: Whether its LXC configuration was changed by hand.
       type: bool
+    usage:
+      description:
+        - What it uses and has used. Totals are over all of its runs, also those before a restart of the node.
+        - What the kernel does not track is null, and so is what is held by a container that is stopped.
+      type: dict
+      contains:
+        beancounters:
+          description:
+            - OpenVZ's beancounters by their names, in its units - pages of 4096 bytes, bytes, or things.
+            - 9223372036854775807 is no limit.
+          type: dict
+          sample: {"numproc": {"held": 23, "maxheld": 61, "barrier": null, "limit": 400, "failcnt": 0}}
+        cpu:
+          description: Microseconds of processor time, and how long and how often its limit held it back.
+          type: dict
+          sample: {"cpu_us": 1500000, "throttled_us": 0, "throttled_times": 0}
+        disk_traffic:
+          description: Bytes and requests to block devices. What the node's memory answered is not among them.
+          type: dict
+          sample: {"read_bytes": 4096, "written_bytes": 8192, "reads": 1, "writes": 2}
+        network_traffic:
+          description: Bytes and packets by interface, as the container sees them.
+          type: dict
+          sample: {"eth0": {"in_bytes": 840, "in_packets": 10, "out_bytes": 420, "out_packets": 5}}
+        network_buffers:
+          description: Bytes of memory in network buffers of all kinds, where the kernel counts them for the container.
+          type: int
+          sample: 12288
 set_aside:
   description: Containers that a move has set aside and that was broken off, with the fleet whose mark they bear.
   returned: always

@@ -35,6 +35,12 @@ class Facet:
         Doing it again changes nothing. Raises ``OSError``. The record is written by the caller afterwards.
         """
 
+    def at_start(self, host: Host, box: Box) -> None:
+        """Put in place what cannot stand in LXC's configuration, once the container is made and before it runs.
+
+        ``hook.py`` asks for it only where the record mentions what it names.
+        """
+
     def reapply(self, host: Host, box: Box) -> None:
         """Put back what a container loses when it reboots itself.
 

@@ -18,7 +18,6 @@ from typing import Any
 from ..host import Box, Host
 from ..kernel import cgroup, disks
 from ..kernel.disks import Disk
-from ..paths import LIBRARY
 from ..steps import Change
 from .base import Facet
 
@@ -43,9 +42,8 @@ class Io(Facet):
         weight = _weight_file(host, disk)
         return {box.name: _observe(host, box, disk, weight) for box in asked}
 
-    def boot_config(self, host: Host, box: Box) -> list[tuple[str, str]]:
-        declared = any(row in box.record.fields for row in self.live_rows)
-        return [("lxc.hook.start-host", f"{LIBRARY}/hook {self.name}")] if declared else []
+    def at_start(self, host: Host, box: Box) -> None:
+        self.reapply(host, box)
 
     def apply_live(self, host: Host, box: Box, changes: Iterable[Change]) -> None:
         if not box.pid:

@@ -21,7 +21,6 @@ from typing import Any
 
 from ..host import Box, Host
 from ..kernel.cgroup import keyed, parse_limit
-from ..paths import LIBRARY
 from ..steps import Change
 from .base import Facet
 
@@ -51,9 +50,11 @@ class Memory(Facet):
         guarantee = fields.get("ram_guarantee")
         if guarantee is not None or host.cgroup.version == 1:
             lines.append((prefix + _GUARANTEE[host.cgroup.version], str(guarantee or 0)))
-        if guarantee is not None and host.cgroup.version == 2:
-            lines.append(("lxc.hook.start-host", f"{LIBRARY}/hook {self.name}"))
         return lines
+
+    def at_start(self, host: Host, box: Box) -> None:
+        # The container's own stands in its configuration; that of the group above is a sum, which has just grown.
+        host.cgroup.sum_up("memory", _GUARANTEE[2])
 
     def apply_live(self, host: Host, box: Box, changes: Iterable[Change]) -> None:
         if box.pid:

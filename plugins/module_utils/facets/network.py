@@ -83,6 +83,9 @@ class Network(Facet):
             before = interfaces(box.record.fields).get(interface, {})
             _apply(box, interface, before, wanted.get(interface, {}))
 
+    def at_start(self, host: Host, box: Box) -> None:
+        limit_rates(box)
+
     def reapply(self, host: Host, box: Box) -> None:
         """The interfaces are as they were at the first start: what they have beyond the record goes."""
         outside = {link.name: link for link in netlink.links().values()}
@@ -141,6 +144,14 @@ def release(box: Box) -> None:
         _remove(shaper(box, interface))
     with contextlib.suppress(OSError):  # no tables, no elements
         nft.run(guard.update({}, guard.elements(ends(box))))
+
+
+def cannot() -> dict[str, str]:
+    """Why this node cannot hold what, by row."""
+    missing = shaping.lacking()
+    lacks = {option: ", ".join(m for m in modules if m in missing) for option, modules in shaping.MODULES.items()}
+    remedy = "delete it, or boot a kernel that has it"
+    return {f"network.{option}": f"this kernel has no {names}; {remedy}" for option, names in lacks.items() if names}
 
 
 def limit_rates(box: Box) -> None:

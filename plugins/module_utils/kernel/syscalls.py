@@ -109,6 +109,13 @@ def make_mounts_private() -> None:
     _check(_libc.mount(None, b"/", None, _MS_REC | _MS_PRIVATE, None), "mount --make-rprivate /")
 
 
+def filesystem_type(fd: int) -> int:
+    """fstatfs(2): the magic number of the file system that a descriptor is on."""
+    buffer = ctypes.create_string_buffer(256)
+    _check(_libc.fstatfs(fd, buffer), "fstatfs")
+    return int(ctypes.c_long.from_buffer(buffer).value)
+
+
 def setns(fd: int, kind: int) -> None:
     """setns(2), for the calling thread."""
     _check(_libc.setns(fd, kind), "setns")

@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from .. import bridges, builder, facets, files, power, removal, rootfs, slots
+from .. import bridges, builder, facets, files, power, removal, rootfs, slots, usage
 from ..engines import lxc
 from ..facets import network
 from ..host import Box, Host
@@ -133,6 +133,7 @@ def adopt(host: Host, name: str, content: Mapping[str, Any]) -> Answer:
     here = load(final)
     if here is None or here.uuid != given.uuid:
         _furnish(host, given, str(content["template"]), staged, final)
+        usage.receive(host.paths, name, given.uuid, content.get("usage"))
         os.rename(staged, final)
         files.sync([host.paths.containers])
     box = Box(load(final) or given, final, lxc.init_pid(host, name))
@@ -193,6 +194,8 @@ def withdraw(host: Host, name: str, content: Mapping[str, Any]) -> Answer:
     here = load(final)
     if here is not None and here.uuid == given.uuid:
         removal.destroy(host, Box(here, final, lxc.init_pid(host, name)))
+    elif here is None:
+        usage.forget(host.paths, name)
     files.remove_tree(f"{host.paths.incoming}/containers/{name}")
     return {}
 

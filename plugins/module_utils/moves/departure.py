@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from .. import builder, files, power, removal, rootfs
+from .. import builder, files, power, removal, rootfs, usage
 from ..engines import lxc
 from ..host import Box, Host
 from ..record import Record, load
@@ -120,7 +120,11 @@ class _Journey:
 
     def _about(self, record: Record) -> dict[str, Any]:
         template, version = record.fields["template"], record.template_version
-        return {"record": asdict(record), "build": builder.build_of(self._host.paths, template, version)}
+        return {
+            "record": asdict(record),
+            "build": builder.build_of(self._host.paths, template, version),
+            "usage": usage.load(self._host.paths, self._name, record.uuid),
+        }
 
     def _take_up(self, record: Record) -> bool:
         """Go on with a move that did not end: whether it turns out to be over."""
