@@ -129,6 +129,26 @@ options:
     - How many processes and threads may exist at once.
     - From 8 to 4194304.
     type: int
+  disk:
+    description:
+    - Disk space for what the container has written; its template, which is shared, does not count. Lowering it below
+      what is in use is refused.
+    - At least 16M.
+    type: str
+  inodes:
+    description:
+    - How many files and directories the container may have made; C(200k) is 200000.
+    - At least 1k.
+    type: str
+  disk_users:
+    description:
+    - 'Limits of users inside the container, by their number there: C(disk), C(inodes), or both. They hold together with
+      those of the container.'
+    type: dict
+  disk_groups:
+    description:
+    - The same of groups inside the container.
+    type: dict
   network:
     description:
     - Network interfaces by their name inside the container.

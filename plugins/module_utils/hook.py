@@ -46,6 +46,7 @@ def main(arguments: list[str]) -> int:
         from .kernel import mounts
 
         mounts.detach_all(f"{directory}/root")
+        mounts.detach_all(f"{directory}/disk")  # the container's own filesystem, if it has one (store.py)
         if os.environ.get("LXC_TARGET") != "reboot":
             if os.path.exists(paths.monitor(name)):
                 os.unlink(paths.monitor(name))

@@ -26,6 +26,7 @@ def gather(host: Host | None = None) -> dict[str, Any]:
             "cpus": node.cpus,
             "apparmor": host.apparmor,
             "swap_limit": node.swap_limit,
+            "quota": sorted(node.quota),
             "runtime": node.runtime,
             "lacks": list(node.lacks),
         },
@@ -61,6 +62,9 @@ def _container(host: Host, seen: ContainerSeen, box: Box | None, cards: usage.Ca
         },
         "observed": {path: model.show(path, value) for path, value in sorted(seen.seen.items())},
         "ram_in_use": seen.ram_in_use,
+        "filesystem": seen.disk.filesystem,
+        "disk_in_use": seen.disk.space,
+        "inodes_in_use": seen.disk.inodes,
         "configuration_edited": seen.config is not None,
         "usage": usage.report(host.paths, host.cgroup, _subject(box), cards),
     }

@@ -12,10 +12,11 @@ import os
 import sys
 from dataclasses import dataclass
 
-from . import bridges, facets, record, runtime, trial
+from . import bridges, facets, record, runtime, store, trial
 from .engines import lxc
-from .facets import io, memory, network
+from .facets import disk, io, memory, network
 from .host import Box, Host
+from .kernel import loop
 from .steps import ContainerSeen, NodeSeen
 
 _LOOKS = 5
@@ -53,6 +54,7 @@ def observe(host: Host) -> Observation:
             seen=seen,
             looked=file_rows | live_rows if box.pid else file_rows,
             ram_in_use=memory.in_use(host, box) if box.pid and "ram" in box.record.fields else 0,
+            disk=disk.look(host, box),
             config=lxc.strange_lines(host, box),
             kept=trial.kept(host.paths, box.name) if box.name in kept else None,
         )
@@ -70,6 +72,9 @@ def observe(host: Host) -> Observation:
         swap_limit=memory.swap_can_be_limited(host),
         swap_alone=host.cgroup.version == 2,
         cannot={**io.cannot(host), **network.cannot()},
+        quota=host.quota,
+        makers=store.makers(),
+        ext4_grows=loop.ext4_grows(),
         foreign_ids=foreign,
         own_ids=own,
         meddled=tuple(facets.NETWORK.meddled),

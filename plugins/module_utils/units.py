@@ -19,6 +19,7 @@ from typing import Any
 PAGE = 4096
 _SUFFIXES = {"": 1, "B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50}
 _SIZE = re.compile(r"^(\d{1,30}(?:\.\d{1,30})?)\s*([KMGTP]?)(?:i?B)?\Z", re.IGNORECASE | re.ASCII)
+_COUNTS = {"": 1, "k": 10**3, "m": 10**6}
 _RATES = {"bit": 1, "kbit": 10**3, "mbit": 10**6, "gbit": 10**9}
 _RATE = re.compile(r"^(\d{1,12}(?:\.\d{1,6})?)\s*([kmg]?bit)\Z", re.IGNORECASE | re.ASCII)
 # RFC 1123 section 2.1, in lower case, since LXC, the kernel and file systems compare names byte by byte.
@@ -140,6 +141,25 @@ def parse_int(value: Any, minimum: int | None = None, maximum: int | None = None
     if (minimum is not None and number < minimum) or (maximum is not None and number > maximum):
         raise ValueError(f"{number} is out of range; write a whole number from {minimum} to {maximum}")
     return number
+
+
+def parse_count(value: Any) -> int:
+    """How many of something; unlike a size's, its suffixes count by thousands."""
+    match = re.match(
+        r"^(\d{1,12}(?:\.\d{1,9})?)\s*([kKmM]?)\Z", "" if isinstance(value, bool) else str(value).strip(), re.ASCII
+    )
+    number = float(match.group(1)) * _COUNTS[match.group(2).lower()] if match else 0.5
+    if number != int(number):
+        raise ValueError(f"{value!r} is not a number of things; write one such as 200k or 1500")
+    return int(number)
+
+
+def show_count(value: int) -> str:
+    """The shortest text that ``parse_count`` reads back to the same number."""
+    for suffix, unit in (("M", 10**6), ("k", 10**3)):
+        if value and value % unit == 0:
+            return f"{value // unit}{suffix}"
+    return str(value)
 
 
 def parse_share(value: Any) -> int | str:

@@ -55,6 +55,11 @@ node:
     swap_limit:
       description: Whether swap can be limited.
       type: bool
+    quota:
+      description: The kinds of disk quota that are in force where containers lie.
+      type: list
+      elements: str
+      sample: [group, project, user]
     runtime:
       description: Version of the programs that start containers.
       type: str
@@ -113,6 +118,20 @@ containers:
       description: Bytes of memory that cannot be reclaimed, where memory is limited.
       type: int
       sample: 12582912
+    filesystem:
+      description: The kind of the container's own filesystem, where the node's has no project quota; else null.
+      type: str
+      sample: xfs
+    disk_in_use:
+      description:
+        - Bytes that the container alone takes on the node, its template not included, as a template is shared.
+        - Null where nobody counts them.
+      type: int
+      sample: 73400320
+    inodes_in_use:
+      description: Files and directories that the container alone has, where project quota counts them; else null.
+      type: int
+      sample: 1532
     configuration_edited:
       description: Whether its LXC configuration was changed by hand.
       type: bool

@@ -9,6 +9,7 @@ from __future__ import annotations
 from .base import Facet
 from .boot import Boot
 from .cpu import Cpu
+from .disk import Disk
 from .identity import Identity
 from .io import Io
 from .memory import Memory
@@ -18,5 +19,16 @@ from .security import Security
 from .users import Users
 
 NETWORK = Network()
-ALL: tuple[Facet, ...] = (Identity(), Users(), Security(), Cpu(), Memory(), Io(), Processes(), NETWORK, Boot())
+ALL: tuple[Facet, ...] = (
+    Identity(),
+    Users(),
+    Security(),
+    Cpu(),
+    Memory(),
+    Io(),
+    Processes(),
+    Disk(),
+    NETWORK,
+    Boot(),
+)
 BY_NAME = {facet.name: facet for facet in ALL}

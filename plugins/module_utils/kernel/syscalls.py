@@ -12,6 +12,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+from collections.abc import Iterable
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -38,7 +39,7 @@ _OPEN_TREE, _MOVE_MOUNT, _FSOPEN, _FSCONFIG, _FSMOUNT, _OPENAT2, _MOUNT_SETATTR 
 _RENAME_EXCHANGE = 2
 _PR_SET_PDEATHSIG = 1
 _MS_REC, _MS_PRIVATE = 0x4000, 0x40000
-_FSCONFIG_SET_STRING, _FSCONFIG_CMD_CREATE = 1, 6
+_FSCONFIG_SET_FLAG, _FSCONFIG_SET_STRING, _FSCONFIG_CMD_CREATE = 0, 1, 6
 
 
 class _OpenHow(ctypes.Structure):
@@ -85,13 +86,17 @@ def move_mount(tree_fd: int, path: str) -> None:
     _check(call, path)
 
 
-def new_mount(filesystem: str, options: list[tuple[str, str]]) -> int:
-    """fsopen(2), fsconfig(2), fsmount(2): a new detached mount, as a file descriptor."""
+def new_mount(filesystem: str, options: list[tuple[str, str]], flags: Iterable[str] = ()) -> int:
+    """fsopen(2), fsconfig(2), fsmount(2): a new detached mount, as a file descriptor. Its source is its kind's name,
+    unless the options say another one."""
     context = _check(_libc.syscall(_FSOPEN, filesystem.encode(), 1), filesystem)
     try:
-        for key, value in (*options, ("source", filesystem)):
+        for key, value in {"source": filesystem, **dict(options)}.items():
             call = _libc.syscall(_FSCONFIG, context, _FSCONFIG_SET_STRING, key.encode(), os.fsencode(value), 0)
             _check(call, f"{filesystem} {key}={value}")
+        for flag in flags:
+            call = _libc.syscall(_FSCONFIG, context, _FSCONFIG_SET_FLAG, flag.encode(), None, 0)
+            _check(call, f"{filesystem} {flag}")
         call = _libc.syscall(_FSCONFIG, context, _FSCONFIG_CMD_CREATE, None, None, 0)
         _check(call, f"{filesystem} {' '.join(f'{k}={v}' for k, v in options)}")
         return _check(_libc.syscall(_FSMOUNT, context, 1, 0), filesystem)

@@ -276,3 +276,19 @@ def test_mac_addresses(raw: bytes) -> None:
 def test_no_mac_addresses(value: Any, remedy: str) -> None:
     with pytest.raises(ValueError, match=re.escape(remedy)):
         units.parse_mac(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "number", "shown"),
+    [("200k", 200000, "200k"), (1500, 1500, "1500"), ("1.5k", 1500, "1500"), ("2M", 2000000, "2M"), (0, 0, "0")],
+)
+def test_counts_go_by_thousands(text: Any, number: int, shown: str) -> None:
+    assert units.parse_count(text) == number
+    assert units.show_count(number) == shown
+    assert units.parse_count(shown) == number
+
+
+@pytest.mark.parametrize("bad", ["", "many", "200kk", "-5", 1.5, "1.2345k", True, None, "1G", "12 MB"])
+def test_what_is_no_count_says_what_to_write(bad: Any) -> None:
+    with pytest.raises(ValueError, match="write one such as 200k"):
+        units.parse_count(bad)
