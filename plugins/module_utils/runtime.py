@@ -22,12 +22,12 @@ from .paths import LIBRARY
 MODULES = (
     "beancounters", "boot", "bridges", "builder", "definitions", "desired", "engines/__init__", "engines/lxc",
     "facets/__init__", "facets/base", "facets/boot", "facets/cpu", "facets/disk", "facets/identity", "facets/io",
-    "facets/memory", "facets/network", "facets/processes", "facets/security", "facets/users", "files", "hook", "host",
-    "images", "kernel/__init__", "kernel/announce", "kernel/cgroup", "kernel/disks", "kernel/inroot", "kernel/links",
-    "kernel/loop", "kernel/meters", "kernel/mounts", "kernel/namespaces", "kernel/netlink", "kernel/quota",
-    "kernel/shift", "kernel/syscalls", "kinds", "lock", "model", "moves/__init__", "moves/arrival", "moves/arrive",
-    "moves/remote", "moves/session", "paths", "plan_disk", "plan_networks", "power", "record", "removal", "rootfs",
-    "slots", "steps", "store", "tally", "units", "usage",
+    "facets/memory", "facets/network", "facets/processes", "facets/security", "facets/users", "files", "guard",
+    "hook", "host", "images", "kernel/__init__", "kernel/announce", "kernel/cgroup", "kernel/disks", "kernel/inroot",
+    "kernel/links", "kernel/loop", "kernel/meters", "kernel/mounts", "kernel/namespaces", "kernel/netlink",
+    "kernel/nft", "kernel/quota", "kernel/shaping", "kernel/shift", "kernel/syscalls", "kinds", "lock", "model",
+    "moves/__init__", "moves/arrival", "moves/arrive", "moves/remote", "moves/session", "paths", "plan_disk",
+    "plan_networks", "power", "record", "removal", "rootfs", "slots", "steps", "store", "tally", "units", "usage",
 )  # fmt: skip
 
 # Without site.py a start of Python takes half the time; Debian's own packages (pyroute2) are then named by hand.

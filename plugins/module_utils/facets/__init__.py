@@ -18,6 +18,7 @@ from .processes import Processes
 from .security import Security
 from .users import Users
 
+NETWORK = Network()
 ALL: tuple[Facet, ...] = (
     Identity(),
     Users(),
@@ -27,7 +28,7 @@ ALL: tuple[Facet, ...] = (
     Io(),
     Processes(),
     Disk(),
-    Network(),
+    NETWORK,
     Boot(),
 )
 BY_NAME = {facet.name: facet for facet in ALL}
