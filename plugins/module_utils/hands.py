@@ -112,6 +112,8 @@ class Hands:
         try:
             rootfs.make(paths, box)
             identity.furnish(self._host, box)
+            for facet in facets.ALL:
+                facet.furnish(self._host, box)
             batch = files.Batch()
             lxc.write_config(self._host, box, batch, paths.container(step.name))
             box.record.save(staged, batch)

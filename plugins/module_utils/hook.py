@@ -5,7 +5,8 @@
 """What LXC calls on the node when a container starts, reboots itself, or ends (lxc.container.conf(5), HOOKS).
 
 * ``pre-start``: mount the root filesystem.
-* ``start-host``: after the container rebooted itself, put back what was changed live since its first start; LXC goes by
+* ``start-host``: put into the container what LXC does not (a facet's ``prepare``), if the configuration says that there
+  is something; after the container rebooted itself, put back what was changed live since its first start; LXC goes by
   the configuration it read then. The monitor process is the same one then, which is how a reboot is told from a start.
 * ``post-stop``: unmount the root filesystem.
 
@@ -20,16 +21,20 @@ import sys
 
 from .paths import Paths
 
+# The word in the configuration that says that there is something to do at a first start, too.
+PREPARE = "prepare"
+
 
 def main(arguments: list[str]) -> int:
-    """``NAME lxc HOOK``, with the container's directory known from its configuration file."""
-    name, hook = arguments[1], arguments[3]
+    """``[prepare] NAME lxc HOOK``, with the container's directory known from its configuration file."""
+    name, hook = arguments[-3], arguments[-1]
     directory = os.path.dirname(os.environ.get("LXC_CONFIG_FILE", Paths().container(name) + "/config"))
     paths = Paths(base=os.path.dirname(os.path.dirname(directory)))
     if hook == "pre-start":
         return 0 if os.path.ismount(f"{directory}/root") else _mount(paths, directory)
     if hook == "start-host":
-        return _reapply(paths, directory) if _is_reboot(paths, name) else 0
+        again = _is_reboot(paths, name)
+        return _put_in(paths, directory, again) if again or PREPARE in arguments[1:-3] else 0
     if hook == "post-stop":
         from .kernel import mounts
 
@@ -65,7 +70,7 @@ def _mount(paths: Paths, directory: str) -> int:
     return 0
 
 
-def _reapply(paths: Paths, directory: str) -> int:
+def _put_in(paths: Paths, directory: str, again: bool) -> int:
     from . import facets, record
     from .host import Box, Host, apparmor_enabled
 
@@ -75,7 +80,15 @@ def _reapply(paths: Paths, directory: str) -> int:
         return 1
     box = Box(found, directory, int(os.environ["LXC_PID"]))
     host = Host(paths=paths, apparmor=apparmor_enabled())
-    for facet in facets.ALL:
-        if facet.live_rows or facet.name == "identity":
-            facet.reapply(host, box)
+    try:
+        for facet in facets.ALL:
+            if again and (facet.live_rows or facet.name == "identity"):
+                facet.reapply(host, box)
+            elif not again and facet.prepares(box):
+                facet.prepare(host, box)
+    except OSError as error:
+        # LXC keeps what its hooks say to itself.
+        with open(paths.failure(found.name), "w", encoding="utf-8", errors="replace") as handle:
+            handle.write(f"{error}\n")
+        return 1
     return 0

@@ -21,12 +21,13 @@ from .paths import LIBRARY
 # Everything that hook.py, boot.py and moves/arrive.py import (a test holds the list to that).
 MODULES = (
     "boot", "bridges", "builder", "definitions", "desired", "engines/__init__", "engines/lxc", "facets/__init__",
-    "facets/base", "facets/boot", "facets/cpu", "facets/identity", "facets/memory", "facets/network",
-    "facets/processes", "facets/security", "facets/users", "files", "hook", "host", "kernel/__init__",
-    "kernel/announce", "kernel/cgroup", "kernel/inroot", "kernel/links", "kernel/mounts", "kernel/namespaces",
-    "kernel/netlink", "kernel/shift", "kernel/syscalls", "kinds", "lock", "model", "moves/__init__", "moves/arrival",
-    "moves/arrive", "moves/remote", "moves/session", "paths", "plan_networks", "power", "record", "removal", "rootfs",
-    "slots", "steps", "units",
+    "facets/base", "facets/boot", "facets/cards", "facets/cpu", "facets/devices", "facets/identity", "facets/memory",
+    "facets/mounts", "facets/network", "facets/processes", "facets/rlimits", "facets/security", "facets/sysctls",
+    "facets/timezone", "facets/users", "files", "hook", "host", "kernel/__init__", "kernel/announce",
+    "kernel/cgroup", "kernel/graft", "kernel/inroot", "kernel/links", "kernel/mounts", "kernel/namespaces",
+    "kernel/netlink", "kernel/shift", "kernel/syscalls", "kinds", "lock", "model", "moves/__init__",
+    "moves/arrival", "moves/arrive", "moves/remote", "moves/session", "paths", "plan_networks", "power", "record",
+    "removal", "rootfs", "slots", "steps", "units", "words",
 )  # fmt: skip
 
 # Without site.py a start of Python takes half the time; Debian's own packages (pyroute2) are then named by hand.

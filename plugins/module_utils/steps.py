@@ -178,3 +178,5 @@ class NodeSeen:
     own_ids: tuple[tuple[int, int], ...] = ()
     # What a bootstrapped node has and this one lacks, in words.
     lacks: tuple[str, ...] = ()
+    # What declared containers need and the node has not, in words, by container.
+    lacks_for: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

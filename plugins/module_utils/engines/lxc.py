@@ -26,7 +26,7 @@ _HEADER = (
 )
 _GET_INIT_PID = 4  # lxc_cmd_t in src/lxc/commands.h, unchanged from LXC 2 to 6
 _SETTLING = 10  # seconds that a dying container's monitor may take to clear up
-_HOOK = f"{LIBRARY}/hook"
+_HOOK, _PREPARE = f"{LIBRARY}/hook", "prepare"
 
 
 class EngineError(Exception):
@@ -41,11 +41,12 @@ def render(host: Host, box: Box, directory: str | None = None) -> str:
     """The whole configuration file of a container. ``directory`` is where it will lie, for one that is still staged."""
     place = directory or box.directory
     lines = [("lxc.include", path) for path in _INCLUDES]
+    prepares = any(facet.prepares(box) for facet in facets.ALL)
     lines += [
         # The lxcfs package's hook here is a pause of half a second at every stop.
         ("lxc.hook.post-stop", ""),
         ("lxc.hook.pre-start", _HOOK),
-        ("lxc.hook.start-host", _HOOK),
+        ("lxc.hook.start-host", f"{_HOOK} {_PREPARE}" if prepares else _HOOK),
         ("lxc.hook.post-stop", _HOOK),
         ("lxc.rootfs.path", f"dir:{place}/root"),
         ("lxc.cgroup.dir.container", f"{cgroup.PARENT}/{box.name}"),
@@ -164,14 +165,15 @@ def _has_monitor(host: Host, name: str) -> bool:
 def start(host: Host, box: Box) -> int:
     """Start a container and return its init's process id. Raises ``EngineError``."""
     host.cgroup.remove_leftovers(box.name)
-    log = _log(host, box.name)
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(log)
+    log, note = _log(host, box.name), host.paths.failure(box.name)
+    for file in (log, note):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(file)
     command = ["lxc-start", "-P", host.paths.containers, "-n", box.name, "-d", "-o", log, "-l", "INFO"]
     result = _run(command)
     pid = init_pid(host, box.name) if result.returncode == 0 else None
     if pid is None:
-        why = _why(log) or result.stderr.strip() or "its init ended at once"
+        why = (files.read(note) or "").strip() or _why(log) or result.stderr.strip() or "its init ended at once"
         raise EngineError(f"{box.name} does not start: {why}")
     return pid
 

@@ -8,13 +8,35 @@ from __future__ import annotations
 
 from .base import Facet
 from .boot import Boot
+from .cards import Cards
 from .cpu import Cpu
+from .devices import Devices, Features
 from .identity import Identity
 from .memory import Memory
+from .mounts import Mounts
 from .network import Network
 from .processes import Processes
+from .rlimits import Rlimits
 from .security import Security
+from .sysctls import Sysctls
+from .timezone import Timezone
 from .users import Users
 
-ALL: tuple[Facet, ...] = (Identity(), Users(), Security(), Cpu(), Memory(), Processes(), Network(), Boot())
+ALL: tuple[Facet, ...] = (
+    Identity(),
+    Timezone(),
+    Users(),
+    Security(),
+    Cpu(),
+    Memory(),
+    Processes(),
+    Rlimits(),
+    Network(),
+    Cards(),
+    Sysctls(),
+    Mounts(),
+    Devices(),
+    Features(),
+    Boot(),
+)
 BY_NAME = {facet.name: facet for facet in ALL}
