@@ -127,7 +127,7 @@ def bring(box: Box, before: Iterable[str], after: Mapping[str, File]) -> None:
     for path in sorted({*before, *after}):
         if path in now and now[path] == after.get(path):
             continue
-        graft.detach(box.pid, path)
+        graft.detach(box.pid, path, empty_file=True)
         if path in after:
             wanted = after[path]
             tree = graft.of_device(wanted.kind, wanted.number, wanted.mode, wanted.owner, wanted.group)

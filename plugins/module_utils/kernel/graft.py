@@ -130,8 +130,11 @@ def attach(pid: int, tree: int, path: str, owner: int) -> None:
         os.close(tree)
 
 
-def detach(pid: int, path: str) -> None:
-    """Unmount everything at a path in a process's mount namespace. Whoever has a file open there keeps it."""
+def detach(pid: int, path: str, empty_file: bool = False) -> None:
+    """Unmount everything at a path in a process's mount namespace. Whoever has a file open there keeps it.
+
+    With ``empty_file`` the empty file goes, too, that something was mounted upon.
+    """
 
     def run() -> None:
         folder, _sep, name = path.rpartition("/")
@@ -143,6 +146,9 @@ def detach(pid: int, path: str) -> None:
             os.close(place)
         while _is_mount(name):
             syscalls.umount(name, syscalls.MNT_DETACH | syscalls.UMOUNT_NOFOLLOW)
+        left = os.lstat(name)
+        if empty_file and stat.S_ISREG(left.st_mode) and not left.st_size:
+            os.unlink(name)
 
     with contextlib.suppress(FileNotFoundError):
         namespaces.inside(run, _mounts_of(pid))

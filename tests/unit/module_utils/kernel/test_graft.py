@@ -114,6 +114,16 @@ def test_a_device_file_is_the_others_own(other: int, place: Path) -> None:
         denied = rules(other, attempt)
         assert denied.returncode, attempt
         assert "space" not in denied.stderr, "it was opened for writing"
+    graft.detach(other, target, empty_file=True)
+    assert not Path(target).exists()
+
+
+def test_what_stood_at_the_place_before_stays(other: int, place: Path) -> None:
+    target = place / "kept"
+    target.write_text("before", encoding="ascii")
+    graft.attach(other, graft.of_tree(str(place / "source" / "file"), True, None), str(target), BASE)
+    graft.detach(other, str(target), empty_file=True)
+    assert target.read_text(encoding="ascii") == "before"
 
 
 @pytest.mark.parametrize("target", ["link/below", "link"])
