@@ -57,6 +57,14 @@ options:
     - The container's share of busy processors, against the others; 100 is what a container without a weight has.
     - From 1 to 10000.
     type: int
+  cpuunits:
+    description:
+    - 'OpenVZ''s word for O(cpu_weight), where 1000 is the middle: 1000 units are a weight of 100.'
+    type: int
+  cpulimit:
+    description:
+    - 'OpenVZ''s word for O(cpus), as a percentage of one processor: C(150%) is 1.5 processors.'
+    type: str
   cpu_set:
     description:
     - The processors that the container may run on.
@@ -71,11 +79,76 @@ options:
     - Swap space on top of C(ram); C(0) for none.
     - At least 0.
     type: str
+  ram_guarantee:
+    description:
+    - Memory that is left to the container when the node runs short; others give back theirs first. At most O(ram).
+    - At least 1M.
+    type: str
+  io_weight:
+    description:
+    - The container's share of a busy disk, against the others; 100 is what a container without a weight has. The disk
+      needs a scheduler that knows weights.
+    - From 1 to 1000.
+    type: int
+  ioprio:
+    description:
+    - OpenVZ's word for O(io_weight), from 0, the lowest, to 7; 4 is a weight of 100.
+    type: int
+  io_read:
+    description:
+    - Bytes per second that the container may read from the disk of the node's containers.
+    - At least 64K.
+    type: str
+  io_write:
+    description:
+    - Bytes per second that it may write there.
+    - At least 64K.
+    type: str
+  iolimit:
+    description:
+    - OpenVZ's word for O(io_read) and O(io_write), each of which gets the whole of it.
+    - At least 64K.
+    type: str
+  io_read_ops:
+    description:
+    - Operations per second that the container may read from the disk with.
+    - From 10 to 4294967294.
+    type: int
+  io_write_ops:
+    description:
+    - Operations per second that it may write to the disk with.
+    - From 10 to 4294967294.
+    type: int
+  iopslimit:
+    description:
+    - OpenVZ's word for O(io_read_ops) and O(io_write_ops), each of which gets the whole of it.
+    - From 10 to 4294967294.
+    type: int
   processes:
     description:
     - How many processes and threads may exist at once.
     - From 8 to 4194304.
     type: int
+  disk:
+    description:
+    - Disk space for what the container has written; its template, which is shared, does not count. Lowering it below
+      what is in use is refused.
+    - At least 16M.
+    type: str
+  inodes:
+    description:
+    - How many files and directories the container may have made; C(200k) is 200000.
+    - At least 1k.
+    type: str
+  disk_users:
+    description:
+    - 'Limits of users inside the container, by their number there: C(disk), C(inodes), or both. They hold together with
+      those of the container.'
+    type: dict
+  disk_groups:
+    description:
+    - The same of groups inside the container.
+    type: dict
   network:
     description:
     - Network interfaces by their name inside the container.

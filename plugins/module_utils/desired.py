@@ -176,6 +176,10 @@ def container(
     flat.setdefault("hostname", name)
     if "search_domains" in flat and raw.get("nameservers") is None:
         problems.append(Problem((*path, "search_domains"), "needs nameservers: beside it; write both or neither"))
+    guarantee, ram = flat.get("ram_guarantee"), flat.get("ram")
+    if guarantee is not None and ram is not None and guarantee > ram:
+        more = f"{units.show_size(guarantee)} is more than ram, {units.show_size(ram)}; write at most that"
+        problems.append(Problem((*path, "ram_guarantee"), more))
     gateways: set[int] = set()
     for interface in sorted(interfaces, key=str):
         flat.update(_interface(fleet, name, str(interface), interfaces[interface], networks, gateways, path, problems))

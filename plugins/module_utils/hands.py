@@ -19,11 +19,12 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from . import bridges, builder, facets, files, gate, model, power, removal, rootfs, runtime, trial, units
+from . import bridges, builder, facets, files, gate, model, power, removal, rootfs, runtime, store, trial, units
 from .desired import Desired
 from .engines import lxc
-from .facets import identity
+from .facets import disk, identity
 from .host import Box, Host
+from .kernel import quota
 from .moves import departure
 from .record import Record
 from .steps import Step
@@ -98,7 +99,7 @@ class Hands:
     def _stage(
         self, step: Step, fields: dict[str, Any], uuid: str | None = None, replaces_running: bool | None = None
     ) -> Box:
-        """A whole container, made aside: root filesystem, identity, configuration, record.
+        """A whole container, made aside: root filesystem, limits, identity, configuration, record.
 
         ``replaces_running`` of one that will be on trial: whether the one whose place it takes runs.
         """
@@ -110,7 +111,8 @@ class Hands:
         made = Record(self._desired.fleet, step.name, digest, self._backend(fields, digest), fields)
         box = Box(replace(made, uuid=uuid) if uuid else made, staged)
         try:
-            rootfs.make(paths, box)
+            rootfs.make(paths, box, self._project(box))
+            disk.establish(self._host, box)
             identity.furnish(self._host, box)
             for facet in facets.ALL:
                 facet.furnish(self._host, box)
@@ -124,6 +126,13 @@ class Hands:
             files.remove_tree(staged)
             raise
         return box
+
+    def _project(self, box: Box) -> int | None:
+        """What a new root filesystem is counted for, apart from those of the same container that it replaces."""
+        if quota.PROJECT not in self._host.quota:
+            return None
+        paths = self._host.paths
+        return store.free_project(box.record.slot, (paths.container(box.name), f"{paths.kept}/{box.name}"))
 
     def _backend(self, fields: dict[str, Any], digest: str) -> str:
         """The backend that works for a template on this node; found by trying, once."""

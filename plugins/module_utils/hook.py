@@ -5,13 +5,15 @@
 """What LXC calls on the node when a container starts, reboots itself, or ends (lxc.container.conf(5), HOOKS).
 
 * ``pre-start``: mount the root filesystem.
-* ``start-host``: put into the container what LXC does not (a facet's ``prepare``), if the configuration says that there
-  is something; after the container rebooted itself, put back what was changed live since its first start; LXC goes by
-  the configuration it read then. The monitor process is the same one then, which is how a reboot is told from a start.
+* ``start-host``: put in place what cannot stand in LXC's configuration. After the container rebooted itself, put back
+  what was changed live since its first start; LXC goes by the configuration it read then. The monitor process is the
+  same one then, which is how a reboot is told from a start.
+* ``down``, when the first pair is about to be removed, or ``stop``, of a container that has none: keep what the run has
+  used, before the kernel forgets it. All processes have ended then.
 * ``post-stop``: unmount the root filesystem.
 
-It runs twice for every start, so it loads nothing that the moment does not need: where Carve starts a container it has
-mounted the root filesystem already, and a first start has nothing to put back.
+It runs twice for every start and every stop, so it loads nothing that the moment does not need: where Carve starts a
+container it has mounted the root filesystem already, and a first start mostly has nothing to put in place.
 """
 
 from __future__ import annotations
@@ -21,27 +23,41 @@ import sys
 
 from .paths import Paths
 
-# The word in the configuration that says that there is something to do at a first start, too.
-PREPARE = "prepare"
+# What a container's record mentions where a facet has something to put in place at every start.
+LATE = ('"io_', '"ram_guarantee"', '"mounts"', '"devices"', '"features"', '"sysctls"')
 
 
 def main(arguments: list[str]) -> int:
-    """``[prepare] NAME lxc HOOK``, with the container's directory known from its configuration file."""
-    name, hook = arguments[-3], arguments[-1]
+    """``NAME lxc HOOK`` or ``NAME net HOOK ...``, with the container's directory known from its configuration file."""
+    name, hook = arguments[1], arguments[3]
     directory = os.path.dirname(os.environ.get("LXC_CONFIG_FILE", Paths().container(name) + "/config"))
     paths = Paths(base=os.path.dirname(os.path.dirname(directory)))
     if hook == "pre-start":
-        return 0 if os.path.ismount(f"{directory}/root") else _mount(paths, directory)
+        failed = 0 if os.path.ismount(f"{directory}/root") else _mount(paths, directory)
+        if not failed:
+            paths.make_shown(name)
+        return failed
     if hook == "start-host":
-        again = _is_reboot(paths, name)
-        return _put_in(paths, directory, again) if again or PREPARE in arguments[1:-3] else 0
+        reboot = _is_reboot(paths, name)
+        return _put_in_place(paths, directory, reboot) if reboot or _mentions(directory, LATE) else 0
+    if hook in ("down", "stop"):
+        return _keep_use(paths, name, directory)
     if hook == "post-stop":
         from .kernel import mounts
 
         mounts.detach_all(f"{directory}/root")
+        mounts.detach_all(f"{directory}/disk")  # the container's own filesystem, if it has one (store.py)
         if os.environ.get("LXC_TARGET") != "reboot" and os.path.exists(paths.monitor(name)):
             os.unlink(paths.monitor(name))
+        _take_back_guarantee()
     return 0
+
+
+def _take_back_guarantee() -> None:
+    """What a container was guaranteed of memory protects nobody else once it has ended."""
+    from .kernel import cgroup
+
+    cgroup.detect().sum_up("memory", "memory.low")
 
 
 def _is_reboot(paths: Paths, name: str) -> bool:
@@ -70,7 +86,31 @@ def _mount(paths: Paths, directory: str) -> int:
     return 0
 
 
-def _put_in(paths: Paths, directory: str, again: bool) -> int:
+def _keep_use(paths: Paths, name: str, directory: str) -> int:
+    """Nothing that goes wrong here may keep a container from ending."""
+    from . import files, usage
+    from .kernel import cgroup
+
+    try:
+        # Not by ``record``, which loads what takes longer than all that is done here.
+        found = files.read_json(f"{directory}/carve.json")
+        usage.end_of_run(paths, cgroup.detect(), usage.Subject(name, found["uuid"], found["fields"]["id"]))
+    except Exception as error:  # noqa: BLE001
+        sys.stderr.write(f"carve: what {name} has used is not kept: {error}\n")
+    return 0
+
+
+def _mentions(directory: str, texts: tuple[str, ...]) -> bool:
+    """Whether a container's record speaks of any of these; to read it as what it is takes longer."""
+    try:
+        with open(f"{directory}/carve.json", encoding="utf-8") as handle:
+            content = handle.read()
+    except OSError:
+        return False
+    return any(text in content for text in texts)
+
+
+def _put_in_place(paths: Paths, directory: str, reboot: bool) -> int:
     from . import facets, record
     from .host import Box, Host, apparmor_enabled
 
@@ -82,12 +122,12 @@ def _put_in(paths: Paths, directory: str, again: bool) -> int:
     host = Host(paths=paths, apparmor=apparmor_enabled())
     try:
         for facet in facets.ALL:
-            if again and (facet.live_rows or facet.name == "identity"):
+            if not reboot:
+                facet.at_start(host, box)
+            elif facet.live_rows or facet.name == "identity":
                 facet.reapply(host, box)
-            elif not again and facet.prepares(box):
-                facet.prepare(host, box)
     except OSError as error:
-        # LXC keeps what its hooks say to itself.
+        # LXC keeps what its hooks say to itself; and what cannot be as declared does not run.
         with open(paths.failure(found.name), "w", encoding="utf-8", errors="replace") as handle:
             handle.write(f"{error}\n")
         return 1

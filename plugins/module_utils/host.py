@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from .kernel import cgroup
+from .kernel import cgroup, quota
 from .kernel.cgroup import Cgroup
 from .paths import Paths
 from .record import Record
@@ -21,6 +21,11 @@ class Host:
     paths: Paths = field(default_factory=Paths)
     cgroup: Cgroup = field(default_factory=cgroup.detect)
     apparmor: bool = False
+
+    @property
+    def quota(self) -> frozenset[str]:
+        """The kinds of quota that are in force where containers lie. Asked each time: it is one system call."""
+        return quota.enforced(self.paths.base)
 
 
 @dataclass

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import files, model, slots
+from . import files, model, slots, usage
 from .host import Box, Host, apparmor_enabled
+from .kernel import meters
 from .observe import observe
 from .steps import ContainerSeen
 
@@ -18,18 +19,19 @@ def gather(host: Host | None = None) -> dict[str, Any]:
     """The node, its containers, templates and bridges. Changes nothing."""
     host = host or Host(apparmor=apparmor_enabled())
     seen = observe(host)
-    node = seen.node
+    node, boxes, cards = seen.node, seen.boxes, meters.pairs()
     return {
         "node": {
             "cgroup_version": host.cgroup.version,
             "cpus": node.cpus,
             "apparmor": host.apparmor,
             "swap_limit": node.swap_limit,
+            "quota": sorted(node.quota),
             "runtime": node.runtime,
             "lacks": list(node.lacks),
         },
         "containers": {
-            name: _container(host, found, seen.boxes.get(name)) for name, found in sorted(node.containers.items())
+            name: _container(host, found, boxes.get(name), cards) for name, found in sorted(node.containers.items())
         },
         "set_aside": {name: found.fleet for name, found in sorted(node.aside.items())},
         "templates": {name: sorted(digests) for name, digests in sorted(node.templates.items())},
@@ -41,7 +43,7 @@ def gather(host: Host | None = None) -> dict[str, Any]:
     }
 
 
-def _container(host: Host, seen: ContainerSeen, box: Box | None) -> dict[str, Any]:
+def _container(host: Host, seen: ContainerSeen, box: Box | None, cards: usage.Cards) -> dict[str, Any]:
     if box is None:
         return {"managed": False}
     return {
@@ -54,8 +56,19 @@ def _container(host: Host, seen: ContainerSeen, box: Box | None) -> dict[str, An
         "template": f"{seen.recorded.get('template')}@{seen.digest}",
         "backend": box.record.backend,
         "uid_range": [box.record.base_id, box.record.base_id + slots.RANGE - 1],
-        "declared": {path: model.show(path, value) for path, value in sorted(seen.recorded.items())},
+        "declared": {
+            path: model.show(path, value) if model.knows(path) else str(value)
+            for path, value in sorted(seen.recorded.items())
+        },
         "observed": {path: model.show(path, value) for path, value in sorted(seen.seen.items())},
         "ram_in_use": seen.ram_in_use,
+        "filesystem": seen.disk.filesystem,
+        "disk_in_use": seen.disk.space,
+        "inodes_in_use": seen.disk.inodes,
         "configuration_edited": seen.config is not None,
+        "usage": usage.report(host.paths, host.cgroup, _subject(box), cards),
     }
+
+
+def _subject(box: Box) -> usage.Subject:
+    return usage.Subject(box.name, box.record.uuid, box.record.slot, box.pid)

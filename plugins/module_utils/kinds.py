@@ -6,11 +6,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from . import units, words
+from . import slots, units, words
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class Field:
     keys: Callable[[Any], str] | None = None
     rows: tuple[Field, ...] = ()
     values: Callable[[str, Any], Any] | None = None
+    # The options that this one is another word for: its value becomes theirs, and is never seen again.
+    spelling: tuple[str, ...] = ()
 
 
 class Kind(NamedTuple):
@@ -144,13 +147,68 @@ def _show_entry(entry: Any) -> str:
     return "{" + ", ".join(shown) + "}"
 
 
+def _count(value: Any, field: Field) -> int:
+    number = units.parse_count(value)
+    if field.minimum is not None and number < field.minimum:
+        raise ValueError(f"{value!r} is less than {field.minimum}, the least that can be given; write one such as 200k")
+    if number >= 1 << 32:
+        raise ValueError(f"{value!r} is more than any filesystem has; write a number such as 200k")
+    return number
+
+
+_ID = re.compile(r"^(0|[1-9]\d{0,4})\Z", re.ASCII)
+_LEAST_OF_ID = 64 << 10
+
+
+def _parse_disk_limits(value: Any, _field: Field) -> dict[str, dict[str, int]]:
+    """What ids inside a container may have, by id."""
+    if not isinstance(value, Mapping):
+        raise ValueError("is not a map; write ids with their limits, such as 1000: {disk: 1G, inodes: 10k}")
+    result: dict[str, dict[str, int]] = {}
+    for ident, limits in value.items():
+        if isinstance(ident, bool) or not _ID.match(str(ident)) or int(ident) >= slots.RANGE:
+            raise ValueError(f"{ident!r} is no id in a container; write a number from 0 to {slots.RANGE - 1}")
+        if str(ident) in result:
+            raise ValueError(f"{ident} is there twice; write it once")
+        if not isinstance(limits, Mapping) or not limits or not limits.keys() <= {"disk", "inodes"}:
+            raise ValueError(f"{ident} has no limits that are known; write such as {ident}: {{disk: 1G, inodes: 10k}}")
+        one: dict[str, int] = {}
+        try:
+            if limits.get("disk") is not None:
+                one["disk"] = units.parse_size(limits["disk"])
+                if one["disk"] < _LEAST_OF_ID:
+                    raise ValueError(f"{limits['disk']!r} is less than 64K, the least that can be given; write more")
+            if limits.get("inodes") is not None:
+                one["inodes"] = _count(limits["inodes"], Field("", "", "", "", "", minimum=1))
+        except ValueError as error:
+            raise ValueError(f"{ident}: {error}") from None
+        if not one:
+            raise ValueError(f"{ident} has no limits that are known; write such as {ident}: {{disk: 1G, inodes: 10k}}")
+        result[str(ident)] = one
+    return dict(sorted(result.items(), key=lambda item: int(item[0])))
+
+
+def _show_disk_limits(value: Mapping[str, Mapping[str, int]]) -> str:
+    shown = []
+    for ident, limits in sorted(value.items(), key=lambda item: int(item[0])):
+        words = [f"disk {units.show_size(limits['disk'])}"] if "disk" in limits else []
+        words += [f"inodes {units.show_count(limits['inodes'])}"] if "inodes" in limits else []
+        shown.append(f"{ident}: {' and '.join(words)}")
+    return ", ".join(shown) or "none"
+
+
 _TEXT = {"type": "string"}
 _LIST = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
 
 KINDS: dict[str, Kind] = {
     "size": Kind(_size, units.show_size, {"type": "str"}, {"type": ["string", "integer"]}),
+    "count": Kind(_count, units.show_count, {"type": "str"}, {"type": ["string", "integer"]}),
+    "disk_limits": Kind(_parse_disk_limits, _show_disk_limits, {"type": "dict"}, {"type": "object"}),
     "cpus": Kind(lambda v, f: units.parse_cpus(v), units.show_cpus, {"type": "float"}, {"type": ["number", "string"]}),
     "factor": Kind(lambda v, f: units.parse_factor(v), units.show_cpus, {"type": "float"}, {"type": "number"}),
+    "cpuunits": Kind(lambda v, f: units.parse_cpuunits(v), str, {"type": "int"}, {"type": "integer"}),
+    "cpulimit": Kind(lambda v, f: units.parse_cpulimit(v), str, {"type": "str"}, {"type": ["number", "string"]}),
+    "ioprio": Kind(lambda v, f: units.parse_ioprio(v), str, {"type": "int"}, {"type": "integer"}),
     "cpu_set": Kind(lambda v, f: units.parse_cpu_set(v), str, {"type": "str"}, {"type": ["string", "integer"]}),
     "int": Kind(lambda v, f: units.parse_int(v, f.minimum, f.maximum), str, {"type": "int"}, {"type": "integer"}),
     "bool": Kind(lambda v, f: units.parse_bool(v), _show_bool, {"type": "bool"}, {"type": "boolean"}),

@@ -162,6 +162,26 @@ CONTAINER: tuple[Field, ...] = (
         example=200,
     ),
     Field(
+        "cpuunits",
+        "cpuunits",
+        "cpu",
+        "live",
+        "OpenVZ's word for O(cpu_weight), where 1000 is the middle: 1000 units are a weight of 100.",
+        resource=True,
+        spelling=("cpu_weight",),
+        example=1000,
+    ),
+    Field(
+        "cpulimit",
+        "cpulimit",
+        "cpu",
+        "live",
+        "OpenVZ's word for O(cpus), as a percentage of one processor: C(150%) is 1.5 processors.",
+        resource=True,
+        spelling=("cpus",),
+        example="150%",
+    ),
+    Field(
         "cpu_set",
         "cpu_set",
         "cpu",
@@ -193,6 +213,103 @@ CONTAINER: tuple[Field, ...] = (
         example="256M",
     ),
     Field(
+        "ram_guarantee",
+        "size",
+        "memory",
+        "live",
+        "Memory that is left to the container when the node runs short; others give back theirs first. At most O(ram).",
+        minimum=1 << 20,
+        resource=True,
+        example="256M",
+    ),
+    Field(
+        "io_weight",
+        "int",
+        "io",
+        "live",
+        "The container's share of a busy disk, against the others; 100 is what a container without a weight has. "
+        "The disk needs a scheduler that knows weights.",
+        minimum=1,
+        maximum=1000,
+        resource=True,
+        example=200,
+    ),
+    Field(
+        "ioprio",
+        "ioprio",
+        "io",
+        "live",
+        "OpenVZ's word for O(io_weight), from 0, the lowest, to 7; 4 is a weight of 100.",
+        resource=True,
+        spelling=("io_weight",),
+        example=4,
+    ),
+    Field(
+        "io_read",
+        "size",
+        "io",
+        "live",
+        "Bytes per second that the container may read from the disk of the node's containers.",
+        minimum=64 << 10,
+        resource=True,
+        example="20M",
+    ),
+    Field(
+        "io_write",
+        "size",
+        "io",
+        "live",
+        "Bytes per second that it may write there.",
+        minimum=64 << 10,
+        resource=True,
+        example="20M",
+    ),
+    Field(
+        "iolimit",
+        "size",
+        "io",
+        "live",
+        "OpenVZ's word for O(io_read) and O(io_write), each of which gets the whole of it.",
+        minimum=64 << 10,
+        resource=True,
+        spelling=("io_read", "io_write"),
+        example="20M",
+    ),
+    Field(
+        "io_read_ops",
+        "int",
+        "io",
+        "live",
+        "Operations per second that the container may read from the disk with.",
+        minimum=10,
+        maximum=4294967294,
+        resource=True,
+        example=500,
+    ),
+    Field(
+        "io_write_ops",
+        "int",
+        "io",
+        "live",
+        "Operations per second that it may write to the disk with.",
+        minimum=10,
+        maximum=4294967294,
+        resource=True,
+        example=500,
+    ),
+    Field(
+        "iopslimit",
+        "int",
+        "io",
+        "live",
+        "OpenVZ's word for O(io_read_ops) and O(io_write_ops), each of which gets the whole of it.",
+        minimum=10,
+        maximum=4294967294,
+        resource=True,
+        spelling=("io_read_ops", "io_write_ops"),
+        example=500,
+    ),
+    Field(
         "processes",
         "int",
         "processes",
@@ -203,6 +320,46 @@ CONTAINER: tuple[Field, ...] = (
         capacity=True,
         resource=True,
         example=400,
+    ),
+    Field(
+        "disk",
+        "size",
+        "disk",
+        "live",
+        "Disk space for what the container has written; its template, which is shared, does not count. "
+        "Lowering it below what is in use is refused.",
+        minimum=16 << 20,
+        capacity=True,
+        resource=True,
+        example="5G",
+    ),
+    Field(
+        "inodes",
+        "count",
+        "disk",
+        "live",
+        "How many files and directories the container may have made; C(200k) is 200000.",
+        minimum=1000,
+        capacity=True,
+        resource=True,
+        example="200k",
+    ),
+    Field(
+        "disk_users",
+        "disk_limits",
+        "disk",
+        "live",
+        "Limits of users inside the container, by their number there: C(disk), C(inodes), or both. They hold "
+        "together with those of the container.",
+        example={"1000": {"disk": "1G", "inodes": "10k"}},
+    ),
+    Field(
+        "disk_groups",
+        "disk_limits",
+        "disk",
+        "live",
+        "The same of groups inside the container.",
+        example={"100": {"disk": "2G"}},
     ),
     Field(
         "network",
@@ -546,6 +703,11 @@ def row(path: str) -> Field:
     return _ROWS.get(path) or _OTHER[path]
 
 
+def knows(path: str) -> bool:
+    """Whether a flat path is of this version: the record of a container may be a newer one's."""
+    return path.rsplit(".", 1)[1] in _INTERFACE_ROWS if path.startswith("network.") else path in _ROWS
+
+
 def show(path: str, value: Any) -> str | None:
     """A canonical value as people write it; ``None`` (not declared, no limit) stays ``None``."""
     return None if value is None else KINDS[row(path).kind].show(value)
@@ -568,6 +730,8 @@ def canonical(
     Options that are absent or ``None`` are not declared. Jinja expressions are left out: their task brings them again.
     """
     rows = {field.name: field for field in table}
+    # Which word for an option is written; the first one, of several.
+    words: dict[str, str] = {}
     problems = [
         Problem((*path, str(name)), f"unknown option; {nearest(str(name), [*rows, *extra])}")
         for name in raw
@@ -581,12 +745,18 @@ def canonical(
                 problems.append(Problem((*path, name), f"is missing; write {name}: {_example(field)}"))
             elif field.default is not None:
                 result[name] = field.default
-        elif field.keys is not None and isinstance(value, Mapping):
+            continue
+        other = next((words[meant] for meant in meanings(field) if meant in words), None)
+        if other is not None:
+            problems.append(Problem((*path, name), f"says again what {other} says beside it; delete one of the two"))
+            continue
+        words.update(dict.fromkeys(meanings(field), name))
+        if field.keys is not None and isinstance(value, Mapping):
             result[name], found = _keyed(field, value, (*path, name))
             problems += found
         elif not is_deferred(None if field.kind in NESTED and isinstance(value, Mapping) else value):
             try:
-                result[name] = KINDS[field.kind].parse(value, field)
+                result.update(dict.fromkeys(meanings(field), KINDS[field.kind].parse(value, field)))
             except ValueError as error:
                 problems.append(Problem((*path, name), str(error)))
     return result, problems
@@ -619,10 +789,19 @@ def _entry_example(field: Field) -> str:
     return f"{key}: {{{', '.join(f'{name}: {str(item).lower()}' for name, item in entry.items())}}}"
 
 
+def meanings(field: Field) -> tuple[str, ...]:
+    """The options that a row sets: those that it is another word for, or itself."""
+    return field.spelling or (field.name,)
+
+
 def _example(field: Field) -> str:
     if field.choices:
         return " or ".join(field.choices)
     return str(field.example) if field.example is not None else "a value"
+
+
+# More than these are no help in a message.
+_MANY = 15
 
 
 def nearest(name: str, known: list[str]) -> str:
@@ -630,8 +809,8 @@ def nearest(name: str, known: list[str]) -> str:
     import difflib  # here, for only mistakes pay for it
 
     close = difflib.get_close_matches(name, known, 1)
-    return (
-        f"did you mean {close[0]}?"
-        if close
-        else f"write {'one of ' if len(known) > 1 else ''}{', '.join(sorted(known))}"
-    )
+    if close:
+        return f"did you mean {close[0]}?"
+    if len(known) > _MANY:
+        return "write one that docs/manifest.md lists"
+    return f"write {'one of ' if len(known) > 1 else ''}{', '.join(sorted(known))}"

@@ -14,10 +14,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from . import bridges, facets, record, runtime, trial
+from . import bridges, facets, record, runtime, store, trial
 from .engines import lxc
-from .facets import memory
+from .facets import disk, io, memory
 from .host import Box, Host
+from .kernel import loop
 from .steps import ContainerSeen, NodeSeen
 
 _LOOKS = 5
@@ -55,6 +56,7 @@ def observe(host: Host, declared: Mapping[str, Mapping[str, Any]] | None = None)
             seen=seen,
             looked=file_rows | live_rows if box.pid else file_rows,
             ram_in_use=memory.in_use(host, box) if box.pid and "ram" in box.record.fields else 0,
+            disk=disk.look(host, box),
             config=lxc.strange_lines(host, box),
             kept=trial.kept(host.paths, box.name) if box.name in kept else None,
         )
@@ -72,6 +74,10 @@ def observe(host: Host, declared: Mapping[str, Mapping[str, Any]] | None = None)
         online=online,
         swap_limit=memory.swap_can_be_limited(host),
         swap_alone=host.cgroup.version == 2,
+        cannot=io.cannot(host),
+        quota=host.quota,
+        makers=store.makers(),
+        ext4_grows=loop.ext4_grows(),
         foreign_ids=foreign,
         own_ids=own,
         lacks=_lacks(own),

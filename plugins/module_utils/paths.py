@@ -49,6 +49,11 @@ class Paths:
         return f"{self.base}/kept"
 
     @property
+    def usages(self) -> str:
+        """What containers have used in runs that are over (``usage.py``)."""
+        return f"{self.base}/usage"
+
+    @property
     def networks(self) -> str:
         return f"{self.base}/networks.json"
 
@@ -74,8 +79,26 @@ class Paths:
         """Where it is noted why a container did not start, until it does."""
         return f"{self.run}/{name}.failed"
 
+    def usage(self, name: str) -> str:
+        return f"{self.usages}/{name}.json"
+
+    @property
+    def usage_lock(self) -> str:
+        """Who reads what the kernel counts and adds it to what was counted before holds this."""
+        return f"{self.run}/usage.lock"
+
+    def shown(self, name: str) -> str:
+        """A directory of the node's that a container sees, read-only: what it is told of itself."""
+        return f"{self.run}/shown/{name}"
+
+    def make_shown(self, name: str) -> None:
+        """Make the directory that a container sees. The container must get there, and the umask may be anybody's."""
+        for path, mode in ((self.run, 0o711), (os.path.dirname(self.shown(name)), 0o711), (self.shown(name), 0o755)):
+            os.makedirs(path, exist_ok=True)
+            os.chmod(path, mode)
+
     def make(self) -> None:
         """Make the directories. 0711: an unprivileged container must pass through, nobody need list."""
-        places = (self.containers, self.templates, self.staging, self.incoming, self.departing, self.kept)
+        places = (self.containers, self.templates, self.staging, self.incoming, self.departing, self.kept, self.usages)
         for path in (self.base, *places, self.run):
             os.makedirs(path, mode=0o711, exist_ok=True)

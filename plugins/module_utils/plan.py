@@ -16,7 +16,7 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any
 
-from . import model, slots
+from . import model, plan_disk, slots
 from .definitions import Template
 from .desired import Desired
 from .plan_addresses import conflicts
@@ -65,6 +65,7 @@ def _capability_errors(containers: Mapping[str, Mapping[str, Any]], node: NodeSe
         if wanted["state"] == "absent":
             continue
         errors += [f"{name}: {reason}" for reason in node.lacks_for.get(name, ())]
+        errors += [f"{name}: {path}: {why}" for path, why in node.cannot.items() if wanted.get(path) is not None]
         if wanted.get("cpu_set"):
             missing = sorted(_numbers(wanted["cpu_set"]) - node.online)
             if missing:
@@ -76,6 +77,7 @@ def _capability_errors(containers: Mapping[str, Mapping[str, Any]], node: NodeSe
             errors.append(f"{name}: swap needs ram: beside it on a node with version 1 of control groups; write both")
         if wanted.get("swap") is not None and not node.swap_limit:
             errors.append(f"{name}: swap cannot be limited by this kernel; boot it with swapaccount=1, or delete swap:")
+        errors += plan_disk.errors(name, wanted, node.containers.get(name), node)
     return errors
 
 
@@ -139,13 +141,20 @@ def _container_steps(
         return []
     if wanted["state"] == "absent":
         return [_destroy(name, seen, desired, "declared absent")] if seen else []
+    strange = sorted(path for path in seen.recorded if not model.knows(path)) if seen else []
+    if strange:
+        errors.append(
+            f"{name}: was last changed by a newer version of Carve, by options that this one does not know "
+            f"({', '.join(strange)}); use that version, or a newer one"
+        )
+        return []
     if seen is None:
         slot = ids.take(name, wanted.get("id"))
         return [] if slot is None else _create(name, {**wanted, "id": slot}, desired)
     if wanted.get("id", seen.recorded["id"]) != seen.recorded["id"]:
         notes.append(f"{name} keeps uid range {seen.recorded['id']}; write id: {seen.recorded['id']} to say so")
     target = {**wanted, "id": seen.recorded["id"], "template": wanted.get("template", seen.recorded.get("template"))}
-    return _reconcile(name, target, seen, desired, notes)
+    return _reconcile(name, target, seen, desired, node, notes)
 
 
 def _create(name: str, target: Mapping[str, Any], desired: Desired) -> list[Step]:
@@ -187,7 +196,7 @@ def _leave(reach: str, desired: Desired) -> str | None:
 
 
 def _reconcile(
-    name: str, target: Mapping[str, Any], seen: ContainerSeen, desired: Desired, notes: list[str]
+    name: str, target: Mapping[str, Any], seen: ContainerSeen, desired: Desired, node: NodeSeen, notes: list[str]
 ) -> list[Step]:
     """Steps for a container that exists."""
     steps: list[Step] = []
@@ -213,8 +222,9 @@ def _reconcile(
     if starts_anew:
         restart, leaving = _apart(restart)
         live += leaving
-    for step in _live_steps(name, live, seen.ram_in_use if stays_up else 0, made):
-        if step.refused and starts_anew:
+    for step in _live_steps(name, live, seen, node, stays_up, made):
+        # Memory is free when a container starts anew; its disk, when it gets a new root filesystem.
+        if step.refused and (rebuilds if step.facet == "disk" else starts_anew):
             restart += [(change, step.reason) for change in step.changes]
         else:
             steps.append(step)
@@ -328,7 +338,12 @@ def _reach(change: Change, differences: list[tuple[Change, str]]) -> str:
 
 
 def _live_steps(
-    name: str, differences: list[tuple[Change, str]], ram_in_use: int, target: Mapping[str, Any]
+    name: str,
+    differences: list[tuple[Change, str]],
+    seen: ContainerSeen,
+    node: NodeSeen,
+    stays_up: bool,
+    target: Mapping[str, Any],
 ) -> list[Step]:
     """One step for each facet and direction."""
     rooms: dict[tuple[str, str], list[tuple[Change, str]]] = {}
@@ -341,7 +356,8 @@ def _live_steps(
         reasons = sorted({reason for _change, reason in items})
         changes = tuple(change for change, _reason in items)
         step = Step("container", name, "change", phase, "live", "; ".join(reasons), facet, changes, target=target)
-        steps.append(step.hold(_too_little_ram(changes, ram_in_use), refused=True))
+        refusal = _too_little_ram(changes, seen.ram_in_use if stays_up else 0)
+        steps.append(step.hold(refusal or plan_disk.refusal(changes, seen, node), refused=True))
     return steps
 
 

@@ -31,7 +31,7 @@ def start(host: Host, box: Box) -> None:
         rootfs.mount(host.paths, box)
         box.pid = lxc.start(host, box)
     except (lxc.EngineError, OSError) as error:
-        rootfs.unmount(box)
+        rootfs.unmount(box.directory)
         with contextlib.suppress(OSError):
             files.write(note, f"{error}\n")
         raise
@@ -43,7 +43,7 @@ def start(host: Host, box: Box) -> None:
 def stop(host: Host, box: Box, timeout: int | None = None) -> None:
     """Stop one container, by its own ``stop_timeout`` unless told otherwise."""
     lxc.stop(host, box, box.record.fields["stop_timeout"] if timeout is None else timeout)
-    rootfs.unmount(box)
+    rootfs.unmount(box.directory)
     box.pid = None
 
 

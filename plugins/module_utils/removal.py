@@ -8,24 +8,30 @@ from __future__ import annotations
 
 import os
 
-from . import files, power, rootfs
+from . import files, power, rootfs, usage
 from .engines import lxc
+from .facets import disk
 from .host import Box, Host
+from .record import load
 
 
 def destroy(host: Host, box: Box) -> None:
     """Stop a container and remove it. Nothing of it is to be kept, so nothing is gained by waiting for its services."""
     if box.pid:
         power.stop(host, box, timeout=0)
-    rootfs.unmount(box)
     remove(host, box.name, box.directory)
 
 
 def remove(host: Host, name: str, directory: str) -> None:
     """Remove the files of a container that does not run, and what LXC keeps of it elsewhere."""
     gone = f"{host.paths.staging}/{name}.gone"
+    record = load(directory)
+    rootfs.unmount(directory)
     files.remove_tree(gone)
     os.rename(directory, gone)
     files.sync([os.path.dirname(directory)])
     lxc.forget(host, name)
+    usage.forget(host.paths, name)
     files.remove_tree(gone)
+    if record is not None:
+        disk.release(host, host.paths.base, record)

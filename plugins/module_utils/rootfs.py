@@ -15,6 +15,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 
+from . import store
 from .host import Box
 from .kernel import mounts, namespaces, shift, syscalls
 from .paths import Paths
@@ -45,35 +46,61 @@ def backend_for(paths: Paths, template_rootfs: str, slot: int) -> str:
     return OVERLAY
 
 
-def make(paths: Paths, box: Box) -> None:
-    """Make a new root filesystem in the container's (staged) directory."""
+def make(paths: Paths, box: Box, project: int | None = None) -> None:
+    """Make a new root filesystem in the container's (staged) directory, counted for a project if there is one."""
     source = lower(paths, box)
     os.mkdir(f"{box.directory}/root", 0o711)
-    if box.record.backend == COPY:
-        # By argument list: names never pass through a shell.
-        import subprocess
+    lay_out(box, project)
+    with store.opened(box.directory) as place:
+        if box.record.backend == COPY:
+            # By argument list: names never pass through a shell.
+            import subprocess
 
-        command = ["cp", "-a", "--reflink=auto", source, f"{box.directory}/copy"]
-        result = subprocess.run(command, check=False, capture_output=True, text=True)
-        if result.returncode:
-            raise OSError(f"the template cannot be copied: {result.stderr.strip()}")
-        shift.shift(f"{box.directory}/copy", box.record.base_id)
-        return
-    os.mkdir(f"{box.directory}/work", 0o700)
-    upper = f"{box.directory}/upper"
-    os.mkdir(upper, 0o755)
-    os.chown(upper, box.record.base_id, box.record.base_id)
-    os.chmod(upper, os.stat(source).st_mode & 0o7777)
+            copy = f"/proc/{os.getpid()}/fd/{place}/copy"
+            command = ["cp", "-a", "--reflink=auto", f"{source}/.", copy]
+            result = subprocess.run(command, check=False, capture_output=True, text=True)
+            if result.returncode:
+                raise OSError(f"the template cannot be copied: {result.stderr.strip()}")
+            shift.shift(copy, box.record.base_id)
+            return
+        os.chown("upper", box.record.base_id, box.record.base_id, dir_fd=place)
+        os.chmod("upper", os.stat(source).st_mode & 0o7777, dir_fd=place)
+
+
+def lay_out(box: Box, project: int | None) -> None:
+    """Make the writable part, empty, under what it is limited by: a project, or a filesystem of its own."""
+    fields = box.record.fields
+    if project is None and fields.get("disk") is not None:
+        store.make_image(box.directory, fields["disk"], fields.get("inodes"))
+    parts = (("copy", 0o755),) if box.record.backend == COPY else (("work", 0o700), ("upper", 0o755))
+    with store.opened(box.directory) as place:
+        for name, mode in parts:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(name, mode, dir_fd=place)
+    if project is not None:
+        store.count(box.directory, project)
 
 
 def _tree(paths: Paths, box: Box) -> int:
     """The root filesystem as a detached mount."""
-    place = box.directory
+    if store.image_of(box.directory) is None:
+        return _layers(paths, box)
+
+    def make() -> int:
+        store.mount(box.directory)
+        return _layers(paths, box)
+
+    # Where nobody else sees it: the detached mount keeps what it needs of the container's own filesystem.
+    return namespaces.apart(make)
+
+
+def _layers(paths: Paths, box: Box) -> int:
+    place = store.place(box.directory)
     if box.record.backend == COPY:
         return syscalls.open_tree(f"{place}/copy")
     userns = namespaces.userns_fd(box.record.slot)
     try:
-        return mounts.overlay(lower(paths, box), f"{place}/upper", f"{place}/work", f"{place}/root", userns)
+        return mounts.overlay(lower(paths, box), f"{place}/upper", f"{place}/work", f"{box.directory}/root", userns)
     finally:
         os.close(userns)
 
@@ -82,11 +109,14 @@ def mount(paths: Paths, box: Box) -> None:
     """Mount the root filesystem where LXC expects it; one that is mounted already stays."""
     mountpoint = f"{box.directory}/root"
     if not mounts.is_mounted(mountpoint):
+        store.mount(box.directory)
         mounts.attach(_tree(paths, box), mountpoint)
 
 
-def unmount(box: Box) -> None:
-    mounts.detach_all(f"{box.directory}/root")
+def unmount(directory: str) -> None:
+    """Unmount the root filesystem, and the container's own one below it."""
+    mounts.detach_all(f"{directory}/root")
+    store.unmount(directory)
 
 
 @contextlib.contextmanager
@@ -105,14 +135,14 @@ def opened(paths: Paths, box: Box) -> Iterator[int]:
 
 @contextlib.contextmanager
 def opened_for_reading(box: Box) -> Iterator[int | None]:
-    """A descriptor under which the files that Carve has written are found, without mounting anything."""
-    mountpoint = f"{box.directory}/root"
-    if box.pid and mounts.is_mounted(mountpoint):
-        path = mountpoint
-    else:
-        path = f"{box.directory}/{'copy' if box.record.backend == COPY else 'upper'}"
+    """A descriptor under which the files that Carve has written are found, without mounting anything for others."""
+    mountpoint, flags = f"{box.directory}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
     try:
-        fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        if box.pid and mounts.is_mounted(mountpoint):
+            fd = os.open(mountpoint, flags)
+        else:
+            with store.opened(box.directory) as place:
+                fd = os.open("copy" if box.record.backend == COPY else "upper", flags, dir_fd=place)
     except OSError:
         yield None
         return

@@ -18,16 +18,17 @@ import subprocess
 from . import files
 from .paths import LIBRARY
 
-# Everything that hook.py, boot.py and moves/arrive.py import (a test holds the list to that).
+# Everything that hook.py, boot.py, usage.py and moves/arrive.py import (a test holds the list to that).
 MODULES = (
-    "boot", "bridges", "builder", "definitions", "desired", "engines/__init__", "engines/lxc", "facets/__init__",
-    "facets/base", "facets/boot", "facets/cards", "facets/cpu", "facets/devices", "facets/identity", "facets/memory",
-    "facets/mounts", "facets/network", "facets/processes", "facets/rlimits", "facets/security", "facets/sysctls",
-    "facets/timezone", "facets/users", "files", "hook", "host", "kernel/__init__", "kernel/announce",
-    "kernel/cgroup", "kernel/graft", "kernel/inroot", "kernel/links", "kernel/mounts", "kernel/namespaces",
-    "kernel/netlink", "kernel/shift", "kernel/syscalls", "kinds", "lock", "model", "moves/__init__",
-    "moves/arrival", "moves/arrive", "moves/remote", "moves/session", "paths", "plan_networks", "power", "record",
-    "removal", "rootfs", "slots", "steps", "units", "words",
+    "beancounters", "boot", "bridges", "builder", "definitions", "desired", "engines/__init__", "engines/lxc",
+    "facets/__init__", "facets/base", "facets/boot", "facets/cards", "facets/cpu", "facets/devices", "facets/disk",
+    "facets/identity", "facets/io", "facets/memory", "facets/mounts", "facets/network", "facets/processes",
+    "facets/rlimits", "facets/security", "facets/sysctls", "facets/timezone", "facets/users", "files", "hook",
+    "host", "images", "kernel/__init__", "kernel/announce", "kernel/cgroup", "kernel/disks", "kernel/graft",
+    "kernel/inroot", "kernel/links", "kernel/loop", "kernel/meters", "kernel/mounts", "kernel/namespaces",
+    "kernel/netlink", "kernel/quota", "kernel/shift", "kernel/syscalls", "kinds", "lock", "model", "moves/__init__",
+    "moves/arrival", "moves/arrive", "moves/remote", "moves/session", "paths", "plan_disk", "plan_networks",
+    "power", "record", "removal", "rootfs", "slots", "steps", "store", "tally", "units", "usage", "words",
 )  # fmt: skip
 
 # Without site.py a start of Python takes half the time; Debian's own packages (pyroute2) are then named by hand.
@@ -74,6 +75,31 @@ TimeoutStopSec=900
 [Install]
 WantedBy=multi-user.target
 """,
+    "carve-usage.service": """[Unit]
+Description=Carve: show containers what they use, and keep it
+
+[Service]
+Type=oneshot
+ExecStart={library}/usage
+Nice=10
+LogLevelMax=notice
+""",
+    "carve-usage.timer": """[Unit]
+Description=Carve: show containers what they use, every minute
+
+[Timer]
+OnActiveSec=1min
+OnUnitActiveSec=1min
+AccuracySec=10s
+
+[Install]
+WantedBy=timers.target
+""",
+}
+_ENABLED = {
+    "carve.service": "multi-user.target",
+    "carve-shutdown.service": "multi-user.target",
+    "carve-usage.timer": "timers.target",
 }
 _SYSTEMD = "/etc/systemd/system"
 
@@ -105,7 +131,7 @@ def installed(library: str = LIBRARY) -> str | None:
 def install(library: str = LIBRARY, systemd: str = _SYSTEMD) -> None:
     """Put this version on the node and make it current; versions before it go."""
     # Imported for Ansible to bring them; loaded only here, since most runs install nothing.
-    from . import boot, hook
+    from . import boot, hook, usage
     from .moves import arrive
 
     version = digest()
@@ -114,7 +140,7 @@ def install(library: str = LIBRARY, systemd: str = _SYSTEMD) -> None:
     for name, data in _content().items():
         os.makedirs(os.path.dirname(f"{place}/{name}"), mode=0o755, exist_ok=True)
         batch.write(f"{place}/{name}", data.decode())
-    for program in (arrive, boot, hook):
+    for program in (arrive, boot, hook, usage):
         module = program.__name__[len(__package__) + 1 :]
         name = module.rpartition(".")[2]
         batch.write(f"{library}/{name}", _PROGRAM.format(library=library, module=module), mode=0o755)
@@ -133,15 +159,17 @@ def install(library: str = LIBRARY, systemd: str = _SYSTEMD) -> None:
 
 def _install_units(library: str, systemd: str) -> None:
     """The unit files and the links that enable them; harmless where another init runs."""
-    wants = f"{systemd}/multi-user.target.wants"
-    os.makedirs(wants, mode=0o755, exist_ok=True)
+    os.makedirs(systemd, mode=0o755, exist_ok=True)
     for name, text in _UNITS.items():
         files.write(f"{systemd}/{name}", text.format(library=library))
+    for name, target in _ENABLED.items():
+        wants = f"{systemd}/{target}.wants"
+        os.makedirs(wants, mode=0o755, exist_ok=True)
         with contextlib.suppress(FileExistsError):
             os.symlink(f"../{name}", f"{wants}/{name}")
     if os.path.isdir("/run/systemd/system"):
         subprocess.run(["systemctl", "daemon-reload"], check=False, capture_output=True)
         # What is to be stopped in the end must have been started. The first time, the start waits for this run's lock,
         # and then finds everything started that starts with the node.
-        command = ["systemctl", "start", "--no-block", *_UNITS]
+        command = ["systemctl", "start", "--no-block", *_ENABLED]
         subprocess.run(command, check=False, capture_output=True)

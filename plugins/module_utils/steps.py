@@ -121,6 +121,17 @@ def untouched(plan: Plan) -> list[str]:
 
 
 @dataclass(frozen=True)
+class DiskSeen:
+    """What holds a container's files, and what they take."""
+
+    # The kind of its own filesystem, if it has one.
+    filesystem: str | None = None
+    # Bytes and inodes, where that is counted: nobody reads through all of a container's files for it.
+    space: int | None = None
+    inodes: int | None = None
+
+
+@dataclass(frozen=True)
 class ContainerSeen:
     """A container as found on the node."""
 
@@ -137,6 +148,7 @@ class ContainerSeen:
     looked: frozenset[str] = frozenset()
     # Bytes that memory reclaim could not free.
     ram_in_use: int = 0
+    disk: DiskSeen = field(default_factory=DiskSeen)
     # Lines of the LXC configuration that are not as Carve wrote them: what is there, what should be.
     config: tuple[tuple[str, ...], tuple[str, ...]] | None = None
     # The template and version of its root filesystem before a rebuild that has not passed its gate.
@@ -173,6 +185,13 @@ class NodeSeen:
     swap_limit: bool = True
     # Version 1 of control groups limits swap only together with memory.
     swap_alone: bool = True
+    # Options that have no effect on this node, and why not, with the remedy.
+    cannot: Mapping[str, str] = field(default_factory=dict)
+    # The kinds of quota that are in force on the containers' filesystem; the filesystems of their own that containers
+    # can get where there is none of projects, and whether ext4 can grow while it is in use.
+    quota: frozenset[str] = frozenset()
+    makers: frozenset[str] = frozenset()
+    ext4_grows: bool = True
     # Host id ranges ``(first, count)`` that others own, and those that LXC may map.
     foreign_ids: tuple[tuple[int, int], ...] = ()
     own_ids: tuple[tuple[int, int], ...] = ()

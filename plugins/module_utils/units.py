@@ -19,6 +19,7 @@ from typing import Any
 PAGE = 4096
 _SUFFIXES = {"": 1, "B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50}
 _SIZE = re.compile(r"^(\d{1,30}(?:\.\d{1,30})?)\s*([KMGTP]?)(?:i?B)?\Z", re.IGNORECASE | re.ASCII)
+_COUNTS = {"": 1, "k": 10**3, "m": 10**6}
 # RFC 1123 section 2.1, in lower case, since LXC, the kernel and file systems compare names byte by byte.
 _LABEL = re.compile(r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")
 _MAC = re.compile(r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}\Z")
@@ -64,6 +65,39 @@ def show_cpus(value: float) -> str:
     return f"{value:g}"
 
 
+def parse_cpuunits(value: Any) -> int:
+    """OpenVZ's units as a weight: both are linear, and its default of 1000 is the kernel's 100."""
+    units = parse_int(value, 8, 500000)
+    if units > 100000:
+        raise ValueError(
+            f"{units} units are more than the 100000 that the kernel's largest weight is; as only proportions count, "
+            "write the units of all containers of the node divided by the same number"
+        )
+    return max(1, (units + 5) // 10)
+
+
+def parse_cpulimit(value: Any) -> float:
+    """OpenVZ's percentage of one processor as processors."""
+    text = "" if isinstance(value, bool) else str(value).strip()
+    match = re.match(r"^(\d{1,9}(?:\.\d{1,9})?)\s*%?\Z", text, re.ASCII)
+    if not match:
+        raise ValueError(f"{value!r} is no percentage of a processor; write one such as 150%, which is 1.5 processors")
+    if float(match.group(1)) == 0:
+        raise ValueError("0 is OpenVZ's word for no limit; delete the line, or leave it empty to undo a flavor's")
+    if not 1 <= float(match.group(1)) <= 409600:
+        raise ValueError(f"{value!r} cannot be given; write a percentage from 1% to 409600%")
+    return parse_cpus(float(match.group(1)) / 100)
+
+
+# OpenVZ's table for priorities 0 to 7 has 500 in the middle; the kernel's default is 100.
+_IOPRIO = tuple(weight // 5 for weight in (320, 365, 410, 460, 500, 550, 600, 640))
+
+
+def parse_ioprio(value: Any) -> int:
+    """OpenVZ's priority as a weight."""
+    return _IOPRIO[parse_int(value, 0, len(_IOPRIO) - 1)]
+
+
 def parse_factor(value: Any) -> float:
     """How many times something may be promised."""
     try:
@@ -105,6 +139,25 @@ def parse_int(value: Any, minimum: int | None = None, maximum: int | None = None
     if (minimum is not None and number < minimum) or (maximum is not None and number > maximum):
         raise ValueError(f"{number} is out of range; write a whole number from {minimum} to {maximum}")
     return number
+
+
+def parse_count(value: Any) -> int:
+    """How many of something; unlike a size's, its suffixes count by thousands."""
+    match = re.match(
+        r"^(\d{1,12}(?:\.\d{1,9})?)\s*([kKmM]?)\Z", "" if isinstance(value, bool) else str(value).strip(), re.ASCII
+    )
+    number = float(match.group(1)) * _COUNTS[match.group(2).lower()] if match else 0.5
+    if number != int(number):
+        raise ValueError(f"{value!r} is not a number of things; write one such as 200k or 1500")
+    return int(number)
+
+
+def show_count(value: int) -> str:
+    """The shortest text that ``parse_count`` reads back to the same number."""
+    for suffix, unit in (("M", 10**6), ("k", 10**3)):
+        if value and value % unit == 0:
+            return f"{value // unit}{suffix}"
+    return str(value)
 
 
 def parse_share(value: Any) -> int | str:

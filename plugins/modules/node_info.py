@@ -55,6 +55,11 @@ node:
     swap_limit:
       description: Whether swap can be limited.
       type: bool
+    quota:
+      description: The kinds of disk quota that are in force where containers lie.
+      type: list
+      elements: str
+      sample: [group, project, user]
     runtime:
       description: Version of the programs that start containers.
       type: str
@@ -113,9 +118,51 @@ containers:
       description: Bytes of memory that cannot be reclaimed, where memory is limited.
       type: int
       sample: 12582912
+    filesystem:
+      description: The kind of the container's own filesystem, where the node's has no project quota; else null.
+      type: str
+      sample: xfs
+    disk_in_use:
+      description:
+        - Bytes that the container alone takes on the node, its template not included, as a template is shared.
+        - Null where nobody counts them.
+      type: int
+      sample: 73400320
+    inodes_in_use:
+      description: Files and directories that the container alone has, where project quota counts them; else null.
+      type: int
+      sample: 1532
     configuration_edited:
       description: Whether its LXC configuration was changed by hand.
       type: bool
+    usage:
+      description:
+        - What it uses and has used. Totals are over all of its runs, also those before a restart of the node.
+        - What the kernel does not track is null, and so is what is held by a container that is stopped.
+      type: dict
+      contains:
+        beancounters:
+          description:
+            - OpenVZ's beancounters by their names, in its units - pages of 4096 bytes, bytes, or things.
+            - 9223372036854775807 is no limit.
+          type: dict
+          sample: {"numproc": {"held": 23, "maxheld": 61, "barrier": null, "limit": 400, "failcnt": 0}}
+        cpu:
+          description: Microseconds of processor time, and how long and how often its limit held it back.
+          type: dict
+          sample: {"cpu_us": 1500000, "throttled_us": 0, "throttled_times": 0}
+        disk_traffic:
+          description: Bytes and requests to block devices. What the node's memory answered is not among them.
+          type: dict
+          sample: {"read_bytes": 4096, "written_bytes": 8192, "reads": 1, "writes": 2}
+        network_traffic:
+          description: Bytes and packets by interface, as the container sees them.
+          type: dict
+          sample: {"eth0": {"in_bytes": 840, "in_packets": 10, "out_bytes": 420, "out_packets": 5}}
+        network_buffers:
+          description: Bytes of memory in network buffers of all kinds, where the kernel counts them for the container.
+          type: int
+          sample: 12288
 set_aside:
   description: Containers that a move has set aside and that was broken off, with the fleet whose mark they bear.
   returned: always

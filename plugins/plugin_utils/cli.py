@@ -28,6 +28,7 @@ VERBS = {
     "plan": "show what apply would do",
     "apply": "make the nodes as declared",
     "drift": "name what differs from what is declared",
+    "usage": "show what containers use and have used",
     "migrate": "move containers to another node, or to where they belong",
     "drain": "empty a node: move its containers to the others",
     "unbootstrap": "undo bootstrap, on nodes without containers",
@@ -46,6 +47,7 @@ options:
   --move NAME[,...]     migrate: these containers, or all
   --to NODE             migrate: where to; without it, to where they belong
   --node NODE           drain: the node
+  --container NAME      usage: all that is known of this container
   -e carve_destroy=NAME destroy: do not ask; NAME is the fleet's name
 Every other option is given to ansible-playbook, such as --limit node1, --forks 20, -v.
 
@@ -56,6 +58,7 @@ NOTHING, ERRORS, DIFFERENCES = 0, 1, 2
 _LISTING = {"--list-hosts", "--list-tasks", "--list-tags", "--syntax-check", "--version", "--help", "-h"}
 # Ours: the verbs that take them, and whether a value follows.
 _OPTIONS = {"--move": (("migrate",), True), "--to": (("migrate",), True), "--node": (("drain",), True),
+            "--container": (("usage",), True),
             "--out": (("plan",), True), "--plan": (("apply",), True), "--yes": (("apply",), False),
             "--allow": (("plan", "apply"), True)}  # fmt: skip
 
@@ -75,7 +78,7 @@ class Request:
 
     @property
     def only_looks(self) -> bool:
-        return self.verb in ("plan", "drift", "validate") or bool({"-C", "--check"} & set(self.rest))
+        return self.verb in ("plan", "drift", "validate", "usage") or bool({"-C", "--check"} & set(self.rest))
 
 
 def parse(words: Sequence[str]) -> Request:
@@ -114,7 +117,8 @@ def command(request: Request, terminal: bool, playbook: str) -> list[str]:
         variables["carve_plan_file"] = str(Path(request.own["--out"]).absolute())
     if "--allow" in request.own:
         variables["carve_allow"] = request.own["--allow"]
-    for option, variable in (("--move", "carve_move"), ("--to", "carve_to"), ("--node", "carve_drain")):
+    for option, variable in (("--move", "carve_move"), ("--to", "carve_to"), ("--node", "carve_drain"),
+                             ("--container", "carve_usage")):  # fmt: skip
         if option in request.own:
             variables[variable] = request.own[option]
     if "--plan" in request.own:

@@ -27,7 +27,12 @@ _HEADER = """\
 _GENERATED = "Generated from plugins/module_utils/model.py by `./dev docs`; edit that."
 _TYPES = {
     "size": "size",
+    "count": "number, such as 200k",
+    "disk_limits": "map of ids",
     "cpus": "number",
+    "cpuunits": "whole number, 8 to 100000",
+    "cpulimit": "percentage",
+    "ioprio": "whole number, 0 to 7",
     "cpu_set": "processors",
     "int": "whole number",
     "bool": "true or false",

@@ -24,6 +24,13 @@ Report = Callable[[Path, str], None]
 AUTO = "auto"
 _OPTIONS = frozenset(row.name for row in model.CONTAINER)
 _RESOURCES = frozenset(row.name for row in model.CONTAINER if row.resource)
+_MEANINGS = {row.name: frozenset(model.meanings(row)) for row in model.CONTAINER}
+# The other words for what an option says, such as OpenVZ's.
+_SYNONYMS = {
+    name: synonyms
+    for name, meant in _MEANINGS.items()
+    if (synonyms := tuple(other for other, also in _MEANINGS.items() if other != name and also & meant))
+}
 
 
 @dataclass(frozen=True)
@@ -48,10 +55,18 @@ class Container:
         """Where in the manifest an option's value is written, or should be."""
         best, depth = (*self.layers[0][0], *path), 0
         for where, body in self.layers:
-            found = _depth(body, path)
-            if found > depth:
-                best, depth = (*where, *path), found
+            for written in words(path):
+                found = _depth(body, written)
+                if found > depth:
+                    best, depth = (*where, *written), found
         return best
+
+
+def words(path: Path) -> Iterator[Path]:
+    """An option's path, and the paths that say the same in other words."""
+    yield path
+    for synonym in _SYNONYMS.get(str(path[0]), ()) if path else ():
+        yield (synonym, *path[1:])
 
 
 def section(manifest: Any, name: str) -> Mapping[str, Any]:
@@ -90,6 +105,7 @@ def _counted(entry: str, own: Mapping[str, Any], manifest: Any, report: Report) 
     )
     merged: Any = {}
     for where, layer in reversed(layers):
+        merged = _respelled(merged, layer)
         _check_empty(merged, layer, where, report)
         merged = _merge(merged, layer)
     merged = _without_empty(merged)
@@ -163,6 +179,20 @@ def _check_empty(below: Any, layer: Mapping[str, Any], where: Path, report: Repo
             report((*where, name), "is empty, and nothing else sets it; write a value, or delete the line")
         elif isinstance(value, Mapping):
             _check_empty(under, value, (*where, name), report)
+
+
+def _respelled(below: Mapping[str, Any], layer: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What others say, in the words of the layer that goes before them; what it says nothing of keeps its own.
+
+    A word for several options has values that each of them takes as they are.
+    """
+    result = dict(below)
+    for name in layer:
+        for synonym in _SYNONYMS.get(name, ()):
+            if synonym in result and synonym not in layer:
+                value = result.pop(synonym)
+                result.update(dict.fromkeys((name, *(_MEANINGS[synonym] - _MEANINGS[name])), value))
+    return result
 
 
 def _merge(below: Any, above: Any) -> Any:

@@ -45,6 +45,7 @@ def check(manifest: Any, containers: list[Container], report: Report, warn: Repo
     _shared_addresses(manifest, containers, flats, report)
     overcommit = section(manifest, "policy").get("overcommit", True) is not False
     _promises(manifest, containers, flats, overcommit, warn if overcommit else report)
+    _guarantees(manifest, containers, flats, report)
     return asked
 
 
@@ -238,6 +239,24 @@ def _promises(
             _need_ram(here, f"of {node!r}", report)
     if limited and not overcommit:
         _need_ram(by_node.get(None, []), "of its node", report)
+
+
+def _guarantees(
+    manifest: Any, containers: list[Container], flats: Mapping[str, Mapping[str, Any]], report: Report
+) -> None:
+    """What is guaranteed must be there, whatever may be promised beyond that."""
+    guaranteed: dict[str | None, int] = {}
+    for container in containers:
+        if flats[container.name].get("state") != "absent":
+            own = flats[container.name].get("ram_guarantee", 0)
+            guaranteed[container.node] = guaranteed.get(container.node, 0) + own
+    for node, body in section(manifest, "nodes").items():
+        capacity = body.get("capacity") if isinstance(body, Mapping) else None
+        limit = _options(schema.CAPACITY, capacity, (), []).get("ram")
+        total = guaranteed.get(node, 0)
+        if limit is not None and total > limit:
+            text = f"{units.show_size(limit)} is less than the {units.show_size(total)} guaranteed to its containers"
+            report(("nodes", node, "capacity", "ram"), f"{text}; write smaller ram_guarantee, or move some elsewhere")
 
 
 def _need_ram(containers: list[Container], whose: str, report: Report) -> None:

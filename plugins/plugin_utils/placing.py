@@ -16,7 +16,7 @@ from typing import Any
 
 from ..module_utils import model, units
 from . import arrange, placement, ranges
-from .expand import Container, Report, section
+from .expand import Container, Report, section, words
 from .placement import Node, Request
 
 
@@ -73,7 +73,7 @@ def _counts(container: Container, nodes: list[Node], warn: Report) -> None:
     """An expression is filled in by a task, and placement is over by then."""
     for name in ("ram", "cpus"):
         limited = any(getattr(node, name) is not None for node in nodes)
-        if limited and model.is_deferred(container.options.get(name)):
+        if limited and any(model.is_deferred(container.options.get(str(word))) for (word,) in words((name,))):
             warn(container.source((name,)), "is an expression, which counts as nothing when a node is found")
 
 

@@ -71,6 +71,7 @@ ROLLOUT: tuple[Field, ...] = (
 _PATTERNS = {
     "size": r"^\s*\d+(\.\d+)?\s*[KMGTPkmgtp]?([iI]?[bB])?\s*$",
     "cpus": r"^\s*\d*\.?\d+\s*$",
+    "cpulimit": r"^\s*\d+(\.\d+)?\s*%?\s*$",
     "cpu_set": r"^[\d\s,-]+$",
     "label": LABEL,
     "share": r"^\s*\d+\s*%?\s*$",

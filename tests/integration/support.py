@@ -205,7 +205,8 @@ def force_remove(prefix: str) -> None:
     for name in lxc.names(host()):
         if name.startswith(prefix):
             subprocess.run(["lxc-stop", "-P", Paths().containers, "-n", name, "-k"], check=False, capture_output=True)
-            subprocess.run(["umount", "-l", f"{Paths().container(name)}/root"], check=False, capture_output=True)
+            for place in ("root", "disk"):
+                subprocess.run(["umount", "-l", f"{Paths().container(name)}/{place}"], check=False, capture_output=True)
             shutil.rmtree(Paths().container(name), ignore_errors=True)
             host().cgroup.remove_leftovers(name)
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.carve.vps.plugins.module_utils import record
+from ansible_collections.carve.vps.plugins.module_utils import record, usage
 from ansible_collections.carve.vps.plugins.module_utils.kernel import announce
 from ansible_collections.carve.vps.plugins.module_utils.moves import ends
 from ansible_collections.carve.vps.plugins.module_utils.paths import LIBRARY, Paths
@@ -142,6 +142,7 @@ def _only_at(pair: Pair, node: Node) -> None:
     for each in (pair.one, pair.other):
         with each.here():
             assert exists(NAME) == (each is node)
+            assert each is node or not Path(Paths().usage(NAME)).exists()
             # Clearing away what a killed move has left is for the next run.
             result = pair.fleet.check() if each is node else pair.fleet.run(containers={})
             assert not result.get("failed"), result["msg"]
@@ -168,6 +169,7 @@ def test_there_and_back_with_everything_that_it_is(pair: Pair) -> None:
         # The other node has built the template, too; the container lies on the very files that it was made from.
         found = record.load(Paths().container(NAME))
         assert found is not None and found.build
+        assert usage.load(Paths(), NAME, found.uuid)["totals"]["cpu_us"] > 0
         inside(NAME, "sh", "-c", "echo there > /root/there")
     _only_at(pair, pair.other)
 

@@ -106,12 +106,19 @@ def test_one_that_cannot_start_holds_no_other_back_and_is_named(node: Fleet) -> 
 
 @pytest.mark.parametrize(
     ("name", "line"),
-    [("carve", f"ExecStart={LIBRARY}/boot start"), ("carve-shutdown", f"ExecStop={LIBRARY}/boot stop")],
+    [
+        ("multi-user.target.wants/carve.service", f"ExecStart={LIBRARY}/boot start"),
+        ("multi-user.target.wants/carve-shutdown.service", f"ExecStop={LIBRARY}/boot stop"),
+        ("timers.target.wants/carve-usage.timer", "OnUnitActiveSec=1min"),
+        ("carve-usage.service", f"ExecStart={LIBRARY}/usage"),
+    ],
 )
 def test_the_units_are_such_as_systemd_can_read(name: str, line: str) -> None:
-    unit = Path(f"/etc/systemd/system/{name}.service")
+    unit = Path("/etc/systemd/system", name)
     assert line in unit.read_text(encoding="utf-8")
-    assert str((unit.parent / "multi-user.target.wants" / unit.name).readlink()) == f"../{unit.name}"
+    if ".wants/" in name:
+        assert str(unit.readlink()) == f"../{unit.name}"
+        unit = unit.parent.parent / unit.name
     verify = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", str(unit)], check=False, capture_output=True, text=True
     )

@@ -159,7 +159,7 @@ def test_all_is_back_after_a_power_cut(twenty: Twenty) -> None:
 
     twenty.one.boot()
     state = "systemctl show --property ActiveState --value carve.service"
-    wait_for("carve.service", lambda: twenty.one.run(state) in ("active", "failed"), 300)
+    wait_for("carve.service", lambda: twenty.one.run(state) in ("active", "failed"), 900)
     assert twenty.one.run(state) == "active"
     raised(twenty.one)
     holds_quota(twenty.one, "ext4")
@@ -178,7 +178,7 @@ def test_all_is_back_after_a_power_cut(twenty: Twenty) -> None:
 def test_a_node_that_is_lost_in_the_middle_is_finished_by_the_next_run(twenty: Twenty) -> None:
     twenty.containers["late"] = {**twenty.containers["pin"], "count": 4, "node": twenty.two.name}
     process = twenty.fleet.begin(CARVE, "apply", str(twenty.fleet.path), "--yes")
-    wait_for("the first of the new ones", lambda: begun(twenty.two), 120)
+    wait_for("the first of the new ones", lambda: begun(twenty.two), 600)
     twenty.two.power_cut()
     output, _nothing = process.communicate()
     assert process.returncode != 0 and "unreachable" in output.lower(), output
@@ -196,7 +196,7 @@ def test_a_controller_that_is_killed_leaves_nothing_in_the_way(twenty: Twenty) -
     twenty.apply("--allow", "destroy").ok()
     twenty.containers["late"] = {**twenty.containers["pin"], "count": 4, "node": twenty.two.name}
     process = twenty.fleet.begin(CARVE, "apply", str(twenty.fleet.path), "--yes")
-    wait_for("the first of the new ones", lambda: begun(twenty.two), 120)
+    wait_for("the first of the new ones", lambda: begun(twenty.two), 600)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     twenty.apply().ok()

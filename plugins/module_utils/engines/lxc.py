@@ -14,6 +14,7 @@ import subprocess
 import time
 
 from .. import facets, files, record
+from ..facets import network
 from ..host import Box, Host
 from ..kernel import cgroup
 from ..paths import LIBRARY
@@ -26,7 +27,9 @@ _HEADER = (
 )
 _GET_INIT_PID = 4  # lxc_cmd_t in src/lxc/commands.h, unchanged from LXC 2 to 6
 _SETTLING = 10  # seconds that a dying container's monitor may take to clear up
-_HOOK, _PREPARE = f"{LIBRARY}/hook", "prepare"
+_HOOK = f"{LIBRARY}/hook"
+# Where a container finds what it is told of itself. /dev is there before init, and no init mounts over it.
+SHOWN = "dev/carve"
 
 
 class EngineError(Exception):
@@ -41,12 +44,11 @@ def render(host: Host, box: Box, directory: str | None = None) -> str:
     """The whole configuration file of a container. ``directory`` is where it will lie, for one that is still staged."""
     place = directory or box.directory
     lines = [("lxc.include", path) for path in _INCLUDES]
-    prepares = any(facet.prepares(box) for facet in facets.ALL)
     lines += [
         # The lxcfs package's hook here is a pause of half a second at every stop.
         ("lxc.hook.post-stop", ""),
         ("lxc.hook.pre-start", _HOOK),
-        ("lxc.hook.start-host", f"{_HOOK} {_PREPARE}" if prepares else _HOOK),
+        ("lxc.hook.start-host", _HOOK),
         ("lxc.hook.post-stop", _HOOK),
         ("lxc.rootfs.path", f"dir:{place}/root"),
         ("lxc.cgroup.dir.container", f"{cgroup.PARENT}/{box.name}"),
@@ -55,6 +57,10 @@ def render(host: Host, box: Box, directory: str | None = None) -> str:
     ]
     for facet in facets.ALL:
         lines += facet.boot_config(host, box)
+    # What a run has used is kept when it ends. LXC removes the pairs, calls hook.stop, and removes the control groups.
+    last_look = "lxc.net.0.script.down" if network.interfaces(box.record.fields) else "lxc.hook.stop"
+    lines.append((last_look, _HOOK))
+    lines.append(("lxc.mount.entry", f"{host.paths.shown(box.name)} {SHOWN} none bind,ro,create=dir 0 0"))
     return _HEADER + "".join(f"{key} = {value}".rstrip() + "\n" for key, value in lines)
 
 

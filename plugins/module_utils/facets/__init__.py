@@ -11,7 +11,9 @@ from .boot import Boot
 from .cards import Cards
 from .cpu import Cpu
 from .devices import Devices, Features
+from .disk import Disk
 from .identity import Identity
+from .io import Io
 from .memory import Memory
 from .mounts import Mounts
 from .network import Network
@@ -29,8 +31,10 @@ ALL: tuple[Facet, ...] = (
     Security(),
     Cpu(),
     Memory(),
+    Io(),
     Processes(),
     Rlimits(),
+    Disk(),
     Network(),
     Cards(),
     Sysctls(),

@@ -35,6 +35,12 @@ class Facet:
         Doing it again changes nothing. Raises ``OSError``. The record is written by the caller afterwards.
         """
 
+    def at_start(self, host: Host, box: Box) -> None:
+        """Put in place what cannot stand in LXC's configuration, once the container is made and before it runs.
+
+        ``hook.py`` asks for it only where the record mentions what it names.
+        """
+
     def reapply(self, host: Host, box: Box) -> None:
         """Put back what a container loses when it reboots itself.
 
@@ -52,11 +58,3 @@ class Facet:
 
     def furnish(self, host: Host, box: Box) -> None:
         """Write what a new root filesystem needs, which is not shown to anybody yet."""
-
-    def prepares(self, box: Box) -> bool:
-        """Whether there is something to put into the container between its making and the start of its init."""
-        return False
-
-    def prepare(self, host: Host, box: Box) -> None:
-        """Put it there. Raises ``OSError``, and the container does not start."""
-        self.reapply(host, box)

@@ -51,8 +51,9 @@ class Devices(Facet):
     def lacks(self, host: Host, wanted: Mapping[str, Any], box: Box | None = None) -> list[str]:
         return [f"devices: {reason}" for path in wanted.get("devices") or {} if (reason := missing(path))]
 
-    def prepares(self, box: Box) -> bool:
-        return bool(box.record.fields.get("devices"))
+    def at_start(self, host: Host, box: Box) -> None:
+        if "devices" in box.record.fields:
+            self.reapply(host, box)
 
     def apply_live(self, host: Host, box: Box, changes: Iterable[Change]) -> None:
         for change in changes:
@@ -75,8 +76,9 @@ class Features(Facet):
     def boot_config(self, host: Host, box: Box) -> list[tuple[str, str]]:
         return list(_NESTING) if "nesting" in (box.record.fields.get("features") or []) else []
 
-    def prepares(self, box: Box) -> bool:
-        return any(name in FEATURES for name in box.record.fields.get("features") or [])
+    def at_start(self, host: Host, box: Box) -> None:
+        if "features" in box.record.fields:
+            self.reapply(host, box)
 
     def apply_live(self, host: Host, box: Box, changes: Iterable[Change]) -> None:
         for change in changes:

@@ -2,11 +2,16 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Memory and swap: ``ram`` and ``swap``, each a limit of its own.
+"""Memory and swap: ``ram`` and ``swap``, each a limit of its own, and ``ram_guarantee``, what is not taken away.
 
 Kernel: memory.max and memory.swap.max (cgroup-v2.rst). Version 1 (memory.rst) limits memory, and memory and swap
 together (memsw), and never allows memory above memsw; so memsw is raised before and lowered after memory, and at no
 moment is either unlimited.
+
+memory.low protects no further than that of the group above does. So the group of all containers has the sum of theirs,
+and not more, for where cgroup2 is mounted with memory_recursiveprot (systemd does) what is left over would protect
+containers that have no guarantee. Version 1 has memory.soft_limit_in_bytes, where what is over its limit gives back
+first: no guarantee is 0 there, not the kernel's default of no limit, which would be the greatest guarantee of all.
 """
 
 from __future__ import annotations
@@ -21,11 +26,12 @@ from .base import Facet
 
 _FILES = {"ram": "memory.max", "swap": "memory.swap.max"}
 _LIMIT, _MEMSW = "memory.limit_in_bytes", "memory.memsw.limit_in_bytes"
+_GUARANTEE = {1: "memory.soft_limit_in_bytes", 2: "memory.low"}
 
 
 class Memory(Facet):
     name = "memory"
-    live_rows = ("ram", "swap")
+    live_rows = ("ram", "swap", "ram_guarantee")
 
     def observe(self, host: Host, boxes: list[Box]) -> dict[str, dict[str, Any]]:
         return {box.name: _observe(host, box) for box in boxes if box.pid}
@@ -40,11 +46,23 @@ class Memory(Facet):
             lines += [(f"lxc.cgroup.{_LIMIT}", str(fields["ram"]))] if "ram" in fields else []
             if "ram" in fields and "swap" in fields:
                 lines.append((f"lxc.cgroup.{_MEMSW}", str(fields["ram"] + fields["swap"])))
+        prefix = "lxc.cgroup2." if host.cgroup.version == 2 else "lxc.cgroup."
+        guarantee = fields.get("ram_guarantee")
+        if guarantee is not None or host.cgroup.version == 1:
+            lines.append((prefix + _GUARANTEE[host.cgroup.version], str(guarantee or 0)))
         return lines
+
+    def at_start(self, host: Host, box: Box) -> None:
+        # The container's own stands in its configuration; that of the group above is a sum, which has just grown.
+        host.cgroup.sum_up("memory", _GUARANTEE[2])
 
     def apply_live(self, host: Host, box: Box, changes: Iterable[Change]) -> None:
         if box.pid:
-            _write(host, box, {**box.record.fields, **{change.field: change.after for change in changes}})
+            changed = {change.field: change.after for change in changes}
+            if not changed.keys().isdisjoint(_FILES):
+                _write(host, box, {**box.record.fields, **changed})
+            if "ram_guarantee" in changed:
+                _guarantee(host, box, changed["ram_guarantee"])
 
 
 def _observe(host: Host, box: Box) -> dict[str, int | None]:
@@ -55,7 +73,8 @@ def _observe(host: Host, box: Box) -> dict[str, int | None]:
         ram = parse_limit(host.cgroup.read(box.name, "memory", _LIMIT))
         both = parse_limit(host.cgroup.read(box.name, "memory", _MEMSW))
         swap = both - ram if both is not None and ram is not None else None
-    return {"ram": ram, "swap": swap}
+    guarantee = parse_limit(host.cgroup.read(box.name, "memory", _GUARANTEE[host.cgroup.version]))
+    return {"ram": ram, "swap": swap, "ram_guarantee": guarantee or None}
 
 
 def in_use(host: Host, box: Box) -> int:
@@ -94,6 +113,13 @@ def _write(host: Host, box: Box, declared: Mapping[str, Any]) -> None:
     if ram is not None and (found["ram"] is None or ram < found["ram"]):
         order.reverse()
     _write_all(host, box, order, -1)
+
+
+def _guarantee(host: Host, box: Box, value: int | None) -> None:
+    file = _GUARANTEE[host.cgroup.version]
+    if host.cgroup.read(box.name, "memory", file) is not None:
+        host.cgroup.write(box.name, "memory", file, value or 0)
+    host.cgroup.sum_up("memory", _GUARANTEE[2])
 
 
 def _write_all(host: Host, box: Box, values: list[tuple[str, int | None]], unlimited: str | int) -> None:

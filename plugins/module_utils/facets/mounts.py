@@ -35,8 +35,9 @@ class Mounts(Facet):
         rows = wanted.get("mounts") or {}
         return [reason for path, row in rows.items() if (reason := _missing(path, row))]
 
-    def prepares(self, box: Box) -> bool:
-        return bool(box.record.fields.get("mounts"))
+    def at_start(self, host: Host, box: Box) -> None:
+        if "mounts" in box.record.fields:
+            self.reapply(host, box)
 
     def apply_live(self, host: Host, box: Box, changes: Iterable[Change]) -> None:
         if not box.pid:

@@ -36,8 +36,9 @@ class Sysctls(Facet):
         names = tuple(wanted.get("sysctls") or {})
         return [reason for name, new in _of_new_ones(names).items() if (reason := _missing(name, *new))]
 
-    def prepares(self, box: Box) -> bool:
-        return bool(box.record.fields.get("sysctls"))
+    def at_start(self, host: Host, box: Box) -> None:
+        if "sysctls" in box.record.fields:
+            self.reapply(host, box)
 
     def apply_live(self, host: Host, box: Box, changes: Iterable[Change]) -> None:
         if not box.pid:

@@ -38,20 +38,40 @@ class Cgroup(ABC):
 
     def read(self, name: str, controller: str, file: str) -> str | None:
         """A file's text, or ``None`` when the kernel has no such file for this container."""
-        try:
-            with open(self.path(name, controller, file), encoding="ascii") as handle:
-                return handle.read().strip()
-        except OSError:
-            return None
+        return _text(self.path(name, controller, file))
 
     def has(self, controller: str, file: str) -> bool:
         """Whether the kernel offers a control file at all: in version 1 the root of a hierarchy has them, too."""
         return os.path.exists(os.path.dirname(os.path.dirname(self.path("-", controller, "-"))) + f"/{file}")
 
+    def read_root(self, controller: str, file: str) -> str | None:
+        """A file of the whole hierarchy's, or ``None`` when the kernel has no such file."""
+        return _text(f"{os.path.dirname(os.path.dirname(self.path('-', controller, '-')))}/{file}")
+
+    @abstractmethod
+    def offers(self, controller: str) -> bool:
+        """Whether the kernel has a controller."""
+
     def write(self, name: str, controller: str, file: str, value: object) -> None:
         """Write a value; the kernel's refusal comes as ``OSError``."""
         with open(self.path(name, controller, file), "w", encoding="ascii") as handle:
             handle.write(str(value))
+
+    def keep_flat(self, name: str, controller: str) -> None:
+        """No groups below the container's, now or later: what is in some comes up, and LXC's gift of the directory to
+        the container's root is taken back. Of use in version 1 only, where some controllers know no hierarchy."""
+        top = os.path.dirname(self.path(name, controller, "-"))
+        for directory, _children, _files in os.walk(top):
+            os.chown(directory, 0, 0)
+        for directory, _children, _files in os.walk(top, topdown=False):
+            if directory != top:
+                for pid in (_text(f"{directory}/cgroup.procs") or "").split():
+                    with contextlib.suppress(OSError):  # it has ended
+                        self.write(name, controller, "cgroup.procs", pid)
+                os.rmdir(directory)
+
+    def sum_up(self, controller: str, file: str) -> None:  # noqa: B027 - version 1 has nothing that asks for it
+        """Give the group of all containers the sum of what theirs have in a file."""
 
     def remove_leftovers(self, name: str) -> None:
         """Remove what an unclean end left: LXC starts no container in a directory that exists."""
@@ -70,6 +90,17 @@ class CgroupV2(Cgroup):
     def path(self, name: str, controller: str, file: str) -> str:
         return f"{ROOT}/{PARENT}/{name}/{file}"
 
+    def sum_up(self, controller: str, file: str) -> None:
+        top, written = f"{ROOT}/{PARENT}", None
+        # Several may be at it; whoever writes last has read what the others did.
+        while (wanted := _sum(top, file)) != written and os.path.exists(f"{top}/{file}"):
+            with open(f"{top}/{file}", "w", encoding="ascii") as handle:
+                handle.write(str(wanted))
+            written = wanted
+
+    def offers(self, controller: str) -> bool:
+        return controller in (_text(f"{ROOT}/cgroup.controllers") or "").split()
+
 
 class CgroupV1(Cgroup):
     version = 1
@@ -87,6 +118,9 @@ class CgroupV1(Cgroup):
     def controllers(self) -> frozenset[str]:
         return frozenset(self._hierarchies)
 
+    def offers(self, controller: str) -> bool:
+        return controller in self._hierarchies
+
 
 def detect() -> Cgroup:
     """The version that holds the memory controller on this node."""
@@ -101,6 +135,20 @@ def detect() -> Cgroup:
             mounts.append(where)
             hierarchies.update({option: where for option in options if "=" not in option})
     return CgroupV1(hierarchies, mounts)
+
+
+def _sum(top: str, file: str) -> int:
+    """Of one file in each of the directories below."""
+    names = os.listdir(top) if os.path.isdir(top) else []
+    return sum(parse_limit(_text(f"{top}/{name}/{file}")) or 0 for name in names)
+
+
+def _text(path: str) -> str | None:
+    try:
+        with open(path, encoding="ascii") as handle:
+            return handle.read().strip()
+    except OSError:
+        return None
 
 
 def _mounts() -> Iterator[tuple[str, str, list[str]]]:

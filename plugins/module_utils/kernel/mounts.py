@@ -46,7 +46,7 @@ def overlay(lower: str, upper: str, work: str, mountpoint: str, userns: int) -> 
 
     def make() -> int:
         syscalls.move_mount(view, mountpoint)
-        return _patiently(lambda: syscalls.new_mount("overlay", [*layers, *_OVERLAY_OPTIONS]))
+        return patiently(lambda: syscalls.new_mount("overlay", [*layers, *_OVERLAY_OPTIONS]))
 
     try:
         return namespaces.apart(make)
@@ -54,7 +54,7 @@ def overlay(lower: str, upper: str, work: str, mountpoint: str, userns: int) -> 
         os.close(view)
 
 
-def _patiently(mount: Callable[[], int]) -> int:
+def patiently(mount: Callable[[], int]) -> int:
     """Mount, though the mount before is still referred to by a process that ends or by a namespace just being made."""
     deadline = time.monotonic() + _LETTING_GO
     while True:

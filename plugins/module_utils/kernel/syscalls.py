@@ -13,6 +13,7 @@ import ctypes
 import errno
 import os
 import signal
+from collections.abc import Iterable
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -46,7 +47,7 @@ _SETRESUID = {"x86_64": 117, "aarch64": 147, "riscv64": 147, "ppc64le": 169, "s3
 _RENAME_EXCHANGE = 2
 _PR_SET_PDEATHSIG = 1
 _MS_REC, _MS_PRIVATE = 0x4000, 0x40000
-_FSCONFIG_SET_STRING, _FSCONFIG_CMD_CREATE = 1, 6
+_FSCONFIG_SET_FLAG, _FSCONFIG_SET_STRING, _FSCONFIG_CMD_CREATE = 0, 1, 6
 
 
 class _OpenHow(ctypes.Structure):
@@ -105,13 +106,17 @@ def move_mount(tree_fd: int, path: str) -> None:
     _check(call, path)
 
 
-def new_mount(filesystem: str, options: list[tuple[str, str]]) -> int:
-    """fsopen(2), fsconfig(2), fsmount(2): a new detached mount, as a file descriptor."""
+def new_mount(filesystem: str, options: list[tuple[str, str]], flags: Iterable[str] = ()) -> int:
+    """fsopen(2), fsconfig(2), fsmount(2): a new detached mount, as a file descriptor. Its source is its kind's name,
+    unless the options say another one."""
     context = _check(_libc.syscall(_FSOPEN, filesystem.encode(), 1), filesystem)
     try:
-        for key, value in (*options, ("source", filesystem)):
+        for key, value in {"source": filesystem, **dict(options)}.items():
             call = _libc.syscall(_FSCONFIG, context, _FSCONFIG_SET_STRING, key.encode(), os.fsencode(value), 0)
             _check(call, f"{filesystem} {key}={value}")
+        for flag in flags:
+            call = _libc.syscall(_FSCONFIG, context, _FSCONFIG_SET_FLAG, flag.encode(), None, 0)
+            _check(call, f"{filesystem} {flag}")
         call = _libc.syscall(_FSCONFIG, context, _FSCONFIG_CMD_CREATE, None, None, 0)
         _check(call, f"{filesystem} {' '.join(f'{k}={v}' for k, v in options)}")
         return _check(_libc.syscall(_FSMOUNT, context, 1, 0), filesystem)
@@ -127,6 +132,13 @@ def umount(path: str, flags: int = 0) -> None:
 def make_mounts_private() -> None:
     """mount(2): nothing that is mounted from now on in the thread's mount namespace shows in another."""
     _check(_libc.mount(None, b"/", None, _MS_REC | _MS_PRIVATE, None), "mount --make-rprivate /")
+
+
+def filesystem_type(fd: int) -> int:
+    """fstatfs(2): the magic number of the file system that a descriptor is on."""
+    buffer = ctypes.create_string_buffer(256)
+    _check(_libc.fstatfs(fd, buffer), "fstatfs")
+    return int(ctypes.c_long.from_buffer(buffer).value)
 
 
 def setns(fd: int, kind: int) -> None:

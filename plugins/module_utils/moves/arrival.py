@@ -12,13 +12,14 @@ import os
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from .. import bridges, builder, facets, files, power, removal, rootfs, slots
+from .. import bridges, builder, facets, files, plan_disk, power, removal, rootfs, slots, store, usage
 from ..engines import lxc
-from ..facets import network
+from ..facets import disk, network
 from ..host import Box, Host
-from ..kernel import announce
+from ..kernel import announce, quota
 from ..plan_networks import wanted_bridge
 from ..record import Record, load
+from ..steps import NodeSeen
 from . import session
 from .remote import MoveError
 
@@ -39,7 +40,7 @@ def examine(host: Host, name: str, content: Mapping[str, Any]) -> Answer:
     sent first. Raises ``MoveError`` with every reason against it.
     """
     record = _record(name, content)
-    reasons = [*_taken(host, name), *_ids(host, record), *_bridges(record)]
+    reasons = [*_taken(host, name), *_ids(host, record), *_bridges(record), *_limits(host, record)]
     reasons += [reason for facet in facets.ALL for reason in facet.lacks(host, record.fields)]
     version, send = record.digest, False
     if record.backend == rootfs.OVERLAY:
@@ -50,7 +51,22 @@ def examine(host: Host, name: str, content: Mapping[str, Any]) -> Answer:
     template = record.fields["template"]
     for place in (f"containers/{name}", *([f"templates/{template}/{version}"] if send else [])):
         os.makedirs(f"{host.paths.incoming}/{place}", mode=0o711, exist_ok=True)
-    return {"template": version, "copy_template": send}
+    return {"template": version, "copy_template": send, "place": _room(host, record)}
+
+
+def _limits(host: Host, record: Record) -> list[str]:
+    """The limits of disk that would not hold here, whatever holds them where the container is."""
+    node = NodeSeen(quota=host.quota, makers=store.makers())
+    return [error.partition(": ")[2] for error in plan_disk.errors(record.name, record.fields, None, node)]
+
+
+def _room(host: Host, record: Record) -> str:
+    """Make where the container's files are to be sent to, under its limit; where that is, below its directory."""
+    staged = f"{host.paths.incoming}/containers/{record.name}"
+    project = store.free_project(record.slot) if quota.PROJECT in host.quota else None
+    rootfs.lay_out(Box(record, staged), project)
+    store.mount(staged)
+    return f"{store.MOUNTPOINT}/" if store.image_of(staged) else ""
 
 
 def _template(host: Host, record: Record, build: str) -> tuple[str, bool]:
@@ -76,7 +92,7 @@ def clear_abandoned(host: Host) -> None:
     """Remove what was sent for moves that did not end; the caller has the node's lock."""
     if os.path.isdir(host.paths.incoming) and os.listdir(host.paths.incoming) and not session.is_open(host.paths):
         for name in os.listdir(host.paths.incoming):
-            files.remove_tree(f"{host.paths.incoming}/{name}")
+            files.remove_mounted_tree(f"{host.paths.incoming}/{name}")
 
 
 def _record(name: str, content: Mapping[str, Any]) -> Record:
@@ -134,6 +150,7 @@ def adopt(host: Host, name: str, content: Mapping[str, Any]) -> Answer:
     here = load(final)
     if here is None or here.uuid != given.uuid:
         _furnish(host, given, str(content["template"]), staged, final)
+        usage.receive(host.paths, name, given.uuid, content.get("usage"))
         os.rename(staged, final)
         files.sync([host.paths.containers])
     box = Box(load(final) or given, final, lxc.init_pid(host, name))
@@ -150,10 +167,11 @@ def _furnish(host: Host, given: Record, version: str, staged: str, final: str) -
     digest, _sep, build = version.partition("-")
     record = Record(given.fleet, given.name, digest, given.backend, given.fields, given.uuid, build or None)
     os.chmod(staged, 0o711)
-    for name, mode in (("root", 0o711), *([("work", 0o700)] if given.backend == rootfs.OVERLAY else [])):
-        os.makedirs(f"{staged}/{name}", exist_ok=True)
-        os.chmod(f"{staged}/{name}", mode)
+    os.makedirs(f"{staged}/root", exist_ok=True)
+    os.chmod(f"{staged}/root", 0o711)
     box = Box(record, staged)
+    store.unmount(staged)
+    disk.establish(host, box)
     batch = files.Batch()
     lxc.write_config(host, box, batch, final)
     record.save(staged, batch)
@@ -164,7 +182,7 @@ def _verify(host: Host, box: Box) -> None:
     """Whether the container runs and has what it had: its addresses, its limits."""
     for facet in facets.ALL:
         seen = facet.observe(host, [box]).get(box.name, {})
-        for path in facet.live_rows:
+        for path in (*facet.live_rows, *(facet.file_rows if facet.name == "disk" else ())):
             for row, value in seen.items():
                 declared = box.record.fields.get(row)
                 if _is_row(row, path) and declared is not None and not _holds(declared, value):
@@ -194,7 +212,11 @@ def withdraw(host: Host, name: str, content: Mapping[str, Any]) -> Answer:
     here = load(final)
     if here is not None and here.uuid == given.uuid:
         removal.destroy(host, Box(here, final, lxc.init_pid(host, name)))
-    files.remove_tree(f"{host.paths.incoming}/containers/{name}")
+    elif here is None:
+        usage.forget(host.paths, name)
+    staged = f"{host.paths.incoming}/containers/{name}"
+    if os.path.isdir(staged):
+        files.remove_mounted_tree(staged)
     return {}
 
 

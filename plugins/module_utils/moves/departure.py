@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from .. import builder, files, power, removal, rootfs
+from .. import builder, files, power, removal, rootfs, store, usage
 from ..engines import lxc
 from ..host import Box, Host
 from ..record import Record, load
@@ -87,6 +87,8 @@ class _Journey:
         self._aside = f"{host.paths.departing}/{name}"
         self.at_home = True
         self._was_running = False
+        # Where the destination has the writable part, below the container's directory.
+        self._place = ""
 
     def report(self, result: str, error: str | None = None) -> dict[str, Any]:
         return {"result": result, "error": error, **self._numbers}
@@ -102,6 +104,7 @@ class _Journey:
             raise MoveError("its rebuild has not passed its gate yet; run carve.vps.apply first")
         box = Box(record, self._host.paths.container(self._name), lxc.init_pid(self._host, self._name))
         answer = self._remote.ask("examine", self._name, self._about(record))
+        self._place = answer["place"]
         if answer["copy_template"]:
             self._send_template(record)
         if box.pid:
@@ -120,7 +123,11 @@ class _Journey:
 
     def _about(self, record: Record) -> dict[str, Any]:
         template, version = record.fields["template"], record.template_version
-        return {"record": asdict(record), "build": builder.build_of(self._host.paths, template, version)}
+        return {
+            "record": asdict(record),
+            "build": builder.build_of(self._host.paths, template, version),
+            "usage": usage.load(self._host.paths, self._name, record.uuid),
+        }
 
     def _take_up(self, record: Record) -> bool:
         """Go on with a move that did not end: whether it turns out to be over."""
@@ -145,9 +152,10 @@ class _Journey:
                 self._remote.ask("take-template", template, {"version": version})
 
     def _copy(self, directory: str, number: str) -> None:
-        part = "copy" if os.path.isdir(f"{directory}/copy") else "upper"
         began = time.monotonic()
-        sent = self._remote.copy(f"{directory}/{part}", f"containers/{self._name}/{part}")
+        with store.mounted(directory) as place:
+            part = "copy" if os.path.isdir(f"{place}/copy") else "upper"
+            sent = self._remote.copy(f"{place}/{part}", f"containers/{self._name}/{self._place}{part}")
         self._numbers[f"{number}_bytes"] = sent
         self._numbers[f"{number}_s"] = round(time.monotonic() - began, 2)
 
@@ -155,7 +163,7 @@ class _Journey:
         self._was_running = box.pid is not None
         if box.pid:
             power.stop(self._host, box)
-        rootfs.unmount(box)
+        rootfs.unmount(box.directory)
         os.makedirs(self._host.paths.departing, mode=0o711, exist_ok=True)
         files.write_json(f"{box.directory}/{_NOTE}", {"running": self._was_running})
         os.rename(box.directory, self._aside)

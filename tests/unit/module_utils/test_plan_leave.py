@@ -108,6 +108,18 @@ def test_what_belongs_to_others_is_an_error_and_untouched(mark: str | None, owne
     assert made.unmanaged == ("web",)
 
 
+def test_the_record_of_a_newer_version_is_not_guessed_at() -> None:
+    world = node(one({"network": {"eth0": {"on": "lan", "ip": "10.20.0.5"}}}))
+    recorded = {**world.containers["web"].recorded, "colour": "red", "network.eth0.smell": 7}
+    made = plan.make(one({"ram": "1G"}), with_container(world, "web", recorded=recorded))
+    (error,) = made.errors
+    assert error == (
+        "web: was last changed by a newer version of Carve, by options that this one does not know "
+        "(colour, network.eth0.smell); use that version, or a newer one"
+    )
+    assert made.steps == ()
+
+
 def test_the_unmanaged_are_listed_and_left() -> None:
     world = node(one({}))
     for name, mark in (("zoo", None), ("aunt", "other")):
@@ -199,3 +211,10 @@ def test_a_held_restart_is_neither_done_nor_forgotten() -> None:
 def test_drift_that_needs_a_restart_is_held_too() -> None:
     world = drifted(node(one({"network": LAN})), "web", network__eth0__mac="02:ff:ff:ff:ff:ff")
     assert [step.held for step in plan.make(one({"network": LAN}, allow=()), world).steps] == ["needs allow: restart"]
+
+
+def test_an_option_that_would_have_no_effect_is_refused() -> None:
+    """And only where it is declared, in whatever words."""
+    world = replace(EMPTY, cannot={"io_weight": "knows no weights; write bfq, or delete it"})
+    refused = plan.make(fleet({"a": {"ioprio": 7}, "b": {}, "c": {"ioprio": 7, "state": "absent"}}), world)
+    assert refused.errors == ("a: io_weight: knows no weights; write bfq, or delete it",)

@@ -55,7 +55,7 @@ def closure(*modules: str) -> set[str]:
 
 
 def test_they_are_all_that_the_programs_import() -> None:
-    assert sorted(runtime.MODULES) == sorted(closure("hook", "boot", "moves/arrive"))
+    assert sorted(runtime.MODULES) == sorted(closure("hook", "boot", "moves/arrive", "usage"))
     assert len(set(runtime.MODULES)) == len(runtime.MODULES)
 
 
@@ -79,20 +79,25 @@ def test_they_are_installed_and_known(tmp_path: Path) -> None:
     assert runtime.installed(str(tmp_path / "lib")) is None
     library = installed(tmp_path)
     assert runtime.installed(str(library)) == runtime.digest()
-    for unit, line in (
-        ("carve", f"ExecStart={library}/boot start\n"),
-        ("carve-shutdown", f"ExecStop={library}/boot stop\n"),
+    for target, unit, line in (
+        ("multi-user", "carve.service", f"ExecStart={library}/boot start\n"),
+        ("multi-user", "carve-shutdown.service", f"ExecStop={library}/boot stop\n"),
+        ("timers", "carve-usage.timer", "OnUnitActiveSec=1min\n"),
     ):
-        wants = tmp_path / f"systemd/multi-user.target.wants/{unit}.service"
-        assert wants.resolve() == tmp_path / f"systemd/{unit}.service"
+        wants = tmp_path / f"systemd/{target}.target.wants/{unit}"
+        assert wants.resolve() == tmp_path / f"systemd/{unit}"
         assert line in wants.read_text(encoding="utf-8")
+    service = (tmp_path / "systemd/carve-usage.service").read_text(encoding="utf-8")
+    assert f"ExecStart={library}/usage\n" in service
 
 
 def test_installing_again_changes_nothing_and_older_versions_go(tmp_path: Path) -> None:
     library = installed(tmp_path)
     (library / "0ld" / "carve").mkdir(parents=True)
     assert installed(tmp_path) == library
-    assert {path.name for path in library.iterdir()} == {"arrive", "boot", "hook", "current", runtime.digest()}
+    assert {path.name for path in library.iterdir()} == {
+        "arrive", "boot", "hook", "usage", "current", runtime.digest(),
+    }  # fmt: skip
 
 
 def run(program: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -108,6 +108,40 @@ def test_no_processors(value: Any) -> None:
         units.parse_cpus(value)
 
 
+@pytest.mark.parametrize(
+    ("units_of_openvz", "weight"),
+    [(8, 1), (100, 10), (250, 25), (500, 50), (1000, 100), (1500, 150), (10000, 1000), (32320, 3232), (100000, 10000)],
+)
+def test_cpuunits_are_tenths_of_a_weight(units_of_openvz: int, weight: int) -> None:
+    assert units.parse_cpuunits(units_of_openvz) == units.parse_cpuunits(str(units_of_openvz)) == weight
+
+
+@pytest.mark.parametrize("value", [7, 0, -1, 100001, 500000, 500001, "1000 units", 1.5, True, None, []])
+def test_no_cpuunits(value: Any) -> None:
+    with pytest.raises(ValueError, match="write "):
+        units.parse_cpuunits(value)
+
+
+@pytest.mark.parametrize(
+    ("percent", "cpus"), [(150, 1.5), ("150%", 1.5), ("150", 1.5), (" 1 %", 0.01), ("12.5%", 0.12), (25.0, 0.25)]
+)
+def test_a_cpulimit_is_a_percentage_of_one_processor(percent: Any, cpus: float) -> None:
+    assert units.parse_cpulimit(percent) == cpus
+
+
+@pytest.mark.parametrize(
+    "value", [0, "0%", "0.4%", -1, "150%%", "2000Mhz", 409601, True, None, [], "inf", float("nan")]
+)
+def test_no_cpulimit(value: Any) -> None:
+    with pytest.raises(ValueError, match=r"write |delete "):
+        units.parse_cpulimit(value)
+
+
+def test_priorities_keep_the_proportions_of_openvz() -> None:
+    weights = [units.parse_ioprio(priority) for priority in range(8)]
+    assert weights == [64, 73, 82, 92, 100, 110, 120, 128]
+
+
 @given(st.sets(st.integers(0, 9999), min_size=1))
 def test_a_cpu_set_is_sorted_and_joined(numbers: set[int]) -> None:
     text = units.parse_cpu_set(",".join(map(str, numbers)))
@@ -242,3 +276,19 @@ def test_mac_addresses(raw: bytes) -> None:
 def test_no_mac_addresses(value: Any, remedy: str) -> None:
     with pytest.raises(ValueError, match=re.escape(remedy)):
         units.parse_mac(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "number", "shown"),
+    [("200k", 200000, "200k"), (1500, 1500, "1500"), ("1.5k", 1500, "1500"), ("2M", 2000000, "2M"), (0, 0, "0")],
+)
+def test_counts_go_by_thousands(text: Any, number: int, shown: str) -> None:
+    assert units.parse_count(text) == number
+    assert units.show_count(number) == shown
+    assert units.parse_count(shown) == number
+
+
+@pytest.mark.parametrize("bad", ["", "many", "200kk", "-5", 1.5, "1.2345k", True, None, "1G", "12 MB"])
+def test_what_is_no_count_says_what_to_write(bad: Any) -> None:
+    with pytest.raises(ValueError, match="write one such as 200k"):
+        units.parse_count(bad)

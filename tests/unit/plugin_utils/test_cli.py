@@ -28,7 +28,7 @@ def line(*words: str, terminal: bool = True) -> list[str]:
     return cli.command(cli.parse(words), terminal, "ansible-playbook")
 
 
-@pytest.mark.parametrize("verb", ["bootstrap", "validate", "plan", "drift", "destroy"])
+@pytest.mark.parametrize("verb", ["bootstrap", "validate", "plan", "drift", "usage", "destroy"])
 def test_a_verb_is_a_playbook(verb: str) -> None:
     assert line(verb, "fleet.yml") == ["ansible-playbook", "-i", "fleet.yml", f"carve.vps.{verb}"]
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 from textwrap import dedent
 from typing import Any
 
@@ -258,3 +259,44 @@ def test_an_order_by_a_label_that_nothing_has_is_warned_of() -> None:
     instead = "did you mean stage?"
     assert read(text).warnings == [f"fleet.yml:16: policy.rollout.order: nothing has a label 'stgae'; {instead}"]
     assert read(text.replace("stgae", "stage")).warnings == []
+
+
+SPELLED = """
+flavors:
+  ours: {cpus: 1, cpu_weight: 100, io_read: 10M, io_write: 10M}
+  theirs: {cpulimit: 100%, cpuunits: 1000, iolimit: 10M}
+templates: {debian-13: {build: {suite: trixie}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("flavor", "own", "found"),
+    [
+        ("theirs", {}, {"cpulimit": "100%", "cpuunits": 1000, "iolimit": "10M"}),
+        ("theirs", {"cpus": 2}, {"cpus": 2, "cpuunits": 1000, "iolimit": "10M"}),
+        ("ours", {"cpulimit": 50}, {"cpulimit": 50, "cpu_weight": 100, "io_read": "10M", "io_write": "10M"}),
+        ("theirs", {"cpu_weight": 5, "cpus": None}, {"cpu_weight": 5, "iolimit": "10M"}),
+        ("theirs", {"io_read": "5M"}, {"cpulimit": "100%", "cpuunits": 1000, "io_read": "5M", "io_write": "10M"}),
+        ("ours", {"iolimit": "5M"}, {"cpus": 1, "cpu_weight": 100, "iolimit": "5M"}),
+        ("ours", {"iolimit": None}, {"cpus": 1, "cpu_weight": 100}),
+        ("theirs", {"cpuunits": "{{ u }}"}, {"cpulimit": "100%", "cpuunits": "{{ u }}", "iolimit": "10M"}),
+    ],
+)
+def test_whoever_goes_first_wins_in_whatever_words(flavor: str, own: dict[str, Any], found: dict[str, Any]) -> None:
+    """An option and OpenVZ's word for it are one option."""
+    body = json.dumps({"a": own})
+    top = "plugin: carve.vps.fleet\nversion: 1\nfleet: acme\n" + SPELLED
+    fleet = read(f"defaults: {{template: debian-13, flavor: {flavor}}}\ncontainers: {body}\n", top)
+    assert options(fleet)["a"] == {"template": "debian-13", **found}
+
+
+def test_openvz_words_become_the_options_that_they_mean() -> None:
+    raw = {"template": "t", "cpuunits": 1500, "cpulimit": "150%", "ioprio": 7, "iolimit": "10M", "iopslimit": 300}
+    problems: list[Any] = []
+    flat = desired.container("acme", "a", raw, {}, (), problems)
+    assert not problems
+    words = {name: value for name, value in flat.items() if name.startswith(("cpu", "io"))}
+    assert words == {
+        "cpu_weight": 150, "cpus": 1.5, "io_weight": 128, "io_read": 10 << 20, "io_write": 10 << 20,
+        "io_read_ops": 300, "io_write_ops": 300,
+    }  # fmt: skip

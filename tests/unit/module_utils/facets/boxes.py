@@ -19,10 +19,11 @@ UNLIMITED = {
         "memory.limit_in_bytes": "9223372036854771712", "memory.memsw.limit_in_bytes": "9223372036854771712",
         "cpu.cfs_quota_us": "-1", "cpu.cfs_period_us": "100000", "cpu.shares": "1024", "cpuset.cpus": "0-1",
         "pids.max": "max", "memory.usage_in_bytes": "0", "memory.stat": "",
+        "memory.soft_limit_in_bytes": "9223372036854771712",
     },
     2: {
         "memory.max": "max", "memory.swap.max": "max", "cpu.max": "max 100000", "cpu.weight": "100", "cpuset.cpus": "",
-        "pids.max": "max", "memory.current": "0", "memory.stat": "",
+        "pids.max": "max", "memory.current": "0", "memory.stat": "", "memory.low": "0",
     },
 }  # fmt: skip
 
@@ -47,6 +48,9 @@ class FileCgroup(Cgroup):
 
     def path(self, name: str, controller: str, file: str) -> str:
         return str(self.directory / file)
+
+    def offers(self, controller: str) -> bool:
+        return True
 
     def write(self, name: str, controller: str, file: str, value: object) -> None:
         assert file.partition(".")[0] == controller

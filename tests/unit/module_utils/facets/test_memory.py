@@ -21,6 +21,7 @@ from unit.module_utils.facets import boxes
 
 M = 1 << 20
 LIMIT, MEMSW = "memory.limit_in_bytes", "memory.memsw.limit_in_bytes"
+SOFT, LOW = "memory.soft_limit_in_bytes", "memory.low"
 by_version = pytest.mark.parametrize("version", [1, 2])
 
 
@@ -35,7 +36,9 @@ def apply(host: Host, before: dict[str, Any], after: dict[str, Any]) -> list[tup
 
 
 def observed(host: Host) -> dict[str, Any]:
-    return Memory().observe(host, [boxes.box({})])["web"]
+    """What is found; of the guarantee only where there is one."""
+    seen = Memory().observe(host, [boxes.box({})])["web"]
+    return {row: value for row, value in seen.items() if row != "ram_guarantee" or value is not None}
 
 
 def use(tmp_path: Path, **files: str) -> None:
@@ -56,6 +59,8 @@ def use(tmp_path: Path, **files: str) -> None:
 )
 def test_at_boot(tmp_path: Path, version: int, fields: dict[str, Any], lines: list[tuple[str, str]]) -> None:
     expected = [(f"lxc.{key}", value) for key, value in lines]
+    # Without it, no guarantee would be the greatest one.
+    expected += [(f"lxc.cgroup.{SOFT}", "0")] if version == 1 else []
     assert Memory().boot_config(boxes.host(tmp_path, version), boxes.box(fields)) == expected
 
 
@@ -175,3 +180,13 @@ def test_a_stopped_container_is_neither_read_nor_written(tmp_path: Path, version
     Memory().apply_live(host, stopped, [Change("ram", None, 64 * M)])
     assert host.cgroup.written == []  # type: ignore[attr-defined]
     assert Memory().observe(host, [stopped]) == {}
+
+
+@pytest.mark.parametrize(("version", "file", "prefix"), [(1, SOFT, "lxc.cgroup."), (2, LOW, "lxc.cgroup2.")])
+def test_a_guarantee(tmp_path: Path, version: int, file: str, prefix: str) -> None:
+    host = boxes.host(tmp_path, version)
+    assert (prefix + file, str(256 * M)) in Memory().boot_config(host, boxes.box({"ram_guarantee": 256 * M}))
+    assert apply(host, {}, {"ram_guarantee": 256 * M}) == [(file, str(256 * M))]
+    assert observed(host)["ram_guarantee"] == 256 * M
+    assert apply(host, {"ram_guarantee": 256 * M}, {}) == [(file, "0")]
+    assert "ram_guarantee" not in observed(host)

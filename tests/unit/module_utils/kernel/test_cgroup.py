@@ -86,6 +86,9 @@ class Directory(Cgroup):
     def path(self, name: str, controller: str, file: str) -> str:
         return f"{self.tops[0]}/{name}/{file}"
 
+    def offers(self, controller: str) -> bool:
+        return True
+
 
 def test_leftovers_go_as_far_as_they_can(tmp_path: Path) -> None:
     """Directories of control groups are removed from the inside out; one in use stays."""
@@ -107,3 +110,29 @@ def test_reading_what_is_not_there_and_writing_what_is(tmp_path: Path) -> None:
     assert group.read("web", "cpu", "cpu.max") == "5"
     with pytest.raises(OSError):
         group.write("db", "cpu", "cpu.max", 5)
+
+
+def test_the_group_of_all_has_the_sum_of_theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And only where the kernel has the file."""
+    monkeypatch.setattr(cgroup, "ROOT", str(tmp_path))
+    group = cgroup.CgroupV2()
+    group.sum_up("memory", "memory.low")
+    for name, low in {"web": "4096", "db": "8192", "all": "0"}.items():
+        (tmp_path / "carve" / name).mkdir(parents=True)
+        (tmp_path / "carve" / name / "memory.low").write_text(f"{low}\n", encoding="ascii")
+    (tmp_path / "carve/new").mkdir()
+    group.sum_up("memory", "memory.low")
+    top = tmp_path / "carve/memory.low"
+    assert not top.exists()
+    top.write_text("0\n", encoding="ascii")
+    group.sum_up("memory", "memory.low")
+    assert top.read_text(encoding="ascii") == "12288"
+
+
+def test_what_is_below_a_group_comes_up(tmp_path: Path) -> None:
+    """As far as plain directories can show it: a real kernel is asked by the integration tests."""
+    for place in ("web", "web/a", "web/a/b", "db/a"):
+        (tmp_path / place).mkdir(parents=True)
+    Directory(tmp_path).keep_flat("web", "blkio")
+    assert sorted(path.name for path in (tmp_path / "web").iterdir()) == []
+    assert (tmp_path / "db/a").exists()

@@ -1,0 +1,22 @@
+# Copyright: (c) 2026, Carve contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What containers get, measured: each measurement is a function of the stage in a file of its own, listed here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from .disk import bandwidth, operations
+from .processors import idle_share, limits, weights
+from .stage import Row, Stage
+
+# By name, in the order of the table.
+MEASUREMENTS: Mapping[str, Callable[[Stage], Iterator[Row]]] = {
+    "weights": weights,
+    "limits": limits,
+    "idle": idle_share,
+    "bandwidth": bandwidth,
+    "operations": operations,
+}
