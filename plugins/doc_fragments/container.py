@@ -186,6 +186,50 @@ options:
       are left alone.
     type: list
     elements: str
+  mounts:
+    description:
+    - Files and directories of the node, by the path inside at which the container sees them.
+    - C(source) - The file or directory of the node, by its path without symbolic links.
+    - C(read_only) - Whether nothing can be written through the mount.
+    - 'C(idmap) - Whether files keep the ids that they have inside: what the container''s root writes belongs to the node''s
+      root. Without it they belong to the container''s own host ids.'
+    - 'C(create) - Whether a missing C(source) is made: a directory of the container''s root.'
+    type: dict
+  devices:
+    description:
+    - Character and block devices of the node, by their path there, which is their path inside, too.
+    - C(mode) - C(rw), or C(r) for reading only.
+    - C(group) - The group inside, by number, that may open the device; root always may.
+    type: dict
+  network_cards:
+    description:
+    - Network cards of the node that are the container's alone while it runs, by their name there.
+    - C(name) - The card's name inside; its name on the node unless given.
+    type: dict
+  features:
+    description:
+    - 'What the container may do beside what every container may: C(fuse), C(tun) and C(ppp) give it the device that such
+      software opens; C(nesting) lets it run containers of its own, and needs a restart.'
+    type: list
+    elements: str
+  sysctls:
+    description:
+    - 'Kernel parameters of the container''s own namespaces: C(net.*), C(fs.mqueue.*), and those of System V IPC.'
+    type: dict
+  rlimits:
+    description:
+    - 'Resource limits (getrlimit(2)) that the container''s init starts with, and no process inside can raise: C(SOFT:HARD),
+      or one value for both.'
+    type: dict
+  drop_capabilities:
+    description:
+    - Capabilities that no process inside can ever have (capabilities(7)).
+    type: list
+    elements: str
+  timezone:
+    description:
+    - The time zone, as C(/etc/localtime) and C(/etc/timezone).
+    type: str
   autostart:
     description:
     - Whether the container starts when the node does.

@@ -23,7 +23,8 @@ def option(field: Field) -> dict[str, Any]:
         spec["default"] = copy.deepcopy(field.default)
     if field.public:
         spec["no_log"] = False
-    if field.choices:
+    # Why a feature cannot be given is more than Ansible would say.
+    if field.choices and field.kind != "features":
         spec["choices"] = list(field.choices)
     return spec
 

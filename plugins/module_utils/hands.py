@@ -116,6 +116,8 @@ class Hands:
             rootfs.make(paths, box, self._project(box))
             disk.establish(self._host, box)
             identity.furnish(self._host, box)
+            for facet in facets.ALL:
+                facet.furnish(self._host, box)
             batch = files.Batch()
             lxc.write_config(self._host, box, batch, paths.container(step.name))
             box.record.save(staged, batch)

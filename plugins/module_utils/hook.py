@@ -24,7 +24,7 @@ import sys
 from .paths import Paths
 
 # What a container's record mentions where a facet has something to put in place at every start.
-LATE = ('"io_', '"ram_guarantee"', ".rate_")
+LATE = ('"io_', '"ram_guarantee"', ".rate_", '"mounts"', '"devices"', '"features"', '"sysctls"')
 
 
 def main(arguments: list[str]) -> int:
@@ -135,9 +135,15 @@ def _put_in_place(paths: Paths, directory: str, reboot: bool) -> int:
         return 1
     box = Box(found, directory, int(os.environ["LXC_PID"]))
     host = Host(paths=paths, apparmor=apparmor_enabled())
-    for facet in facets.ALL:
-        if not reboot:
-            facet.at_start(host, box)
-        elif facet.live_rows or facet.name == "identity":
-            facet.reapply(host, box)
+    try:
+        for facet in facets.ALL:
+            if not reboot:
+                facet.at_start(host, box)
+            elif facet.live_rows or facet.name == "identity":
+                facet.reapply(host, box)
+    except OSError as error:
+        # LXC keeps what its hooks say to itself; and what cannot be as declared does not run.
+        with open(paths.failure(found.name), "w", encoding="utf-8", errors="replace") as handle:
+            handle.write(f"{error}\n")
+        return 1
     return 0

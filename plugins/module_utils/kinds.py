@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from . import slots, units
+from . import slots, units, words
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,12 @@ class Field:
     resource: bool = False
     # Named like a secret and none: Ansible wants to be told.
     public: bool = False
+    # Of a set, the members whose coming and going needs a restart though the rest is live.
+    anew: tuple[str, ...] = ()
+    # Of a keyed map: how a key is read, and either the rows below each key or how a key's value is read.
+    keys: Callable[[Any], str] | None = None
+    rows: tuple[Field, ...] = ()
+    values: Callable[[str, Any], Any] | None = None
     # The options that this one is another word for: its value becomes theirs, and is never seen again.
     spelling: tuple[str, ...] = ()
 
@@ -70,6 +76,15 @@ def _parse_choice(value: Any, field: Field) -> str:
 
 def _parse_choices(value: Any, field: Field) -> list[str]:
     return _each(lambda item: _parse_choice(item, field))(value, field)
+
+
+def _parse_features(value: Any, field: Field) -> list[str]:
+    return sorted(_each(lambda item: words.feature(item, field.choices))(value, field))
+
+
+def _parse_keyed(_value: Any, field: Field) -> Any:
+    """Maps are read by ``model.canonical``; this is something else."""
+    raise ValueError(f"is not a map; write {field.name}: with {next(iter(field.example))}: below it")
 
 
 def _parse_argv(value: Any, _field: Field) -> list[str]:
@@ -118,6 +133,18 @@ def _size(value: Any, field: Field) -> int:
             "write a size with its unit such as 512M"
         )
     return size
+
+
+def _show_keyed(value: Any) -> str:
+    """A keyed map in YAML's flow style: ``/srv/data {source: /data/web, read_only: true}``, or ``nofile 1024:4096``."""
+    return ", ".join(f"{key} {_show_entry(entry)}" for key, entry in sorted(value.items())) if value else "none"
+
+
+def _show_entry(entry: Any) -> str:
+    if not isinstance(entry, Mapping):
+        return str(entry)
+    shown = (f"{key}: {_show_bool(item) if isinstance(item, bool) else item}" for key, item in entry.items())
+    return "{" + ", ".join(shown) + "}"
 
 
 def _rate(value: Any, field: Field) -> int:
@@ -247,8 +274,16 @@ KINDS: dict[str, Kind] = {
     "firewall": Kind(_parse_firewall, _show_firewall, {"type": "dict"}, {"type": "object"}),
     "build": Kind(lambda v, f: v, str, {"type": "dict"}, {"type": "object"}),
     "interfaces": Kind(lambda v, f: v, str, {"type": "dict"}, {"type": "object"}),
+    "mount_source": Kind(lambda v, f: words.mount_source(v), str, {"type": "str"}, _TEXT),
+    "network_card": Kind(lambda v, f: words.network_card(v), str, {"type": "str"}, _TEXT),
+    "timezone": Kind(lambda v, f: words.timezone(v), str, {"type": "str"}, _TEXT),
+    "capabilities": Kind(
+        lambda v, f: sorted(_each(words.capability)(v, f)), _show_list, {"type": "list", "elements": "str"}, _LIST
+    ),
+    "features": Kind(_parse_features, _show_list, {"type": "list", "elements": "str"}, _LIST),
+    "keyed": Kind(_parse_keyed, _show_keyed, {"type": "dict"}, {"type": "object"}),
 }
 
 
 # Kinds whose options have rows of their own: one that is deferred does not defer the others.
-NESTED = ("build", "interfaces")
+NESTED = ("build", "interfaces", "keyed")

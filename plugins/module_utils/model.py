@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from . import words
 from .kinds import FIREWALL, KINDS, NESTED, Field
 
 # How far carrying out a change reaches, mildest first.
@@ -31,6 +32,69 @@ class Problem(NamedTuple):
     def __str__(self) -> str:
         return f"{'.'.join(self.path)}: {self.message}"
 
+
+MOUNT: tuple[Field, ...] = (
+    Field(
+        "source",
+        "mount_source",
+        "mounts",
+        "live",
+        "The file or directory of the node, by its path without symbolic links.",
+        required=True,
+        example="/data/web",
+    ),
+    Field("read_only", "bool", "mounts", "live", "Whether nothing can be written through the mount.", False),
+    Field(
+        "idmap",
+        "bool",
+        "mounts",
+        "live",
+        "Whether files keep the ids that they have inside: what the container's root writes belongs to the node's "
+        "root. Without it they belong to the container's own host ids.",
+        False,
+    ),
+    Field(
+        "create",
+        "bool",
+        "mounts",
+        "live",
+        "Whether a missing C(source) is made: a directory of the container's root.",
+        False,
+    ),
+)
+
+DEVICE: tuple[Field, ...] = (
+    Field(
+        "mode",
+        "choice",
+        "devices",
+        "live",
+        "C(rw), or C(r) for reading only.",
+        "rw",
+        choices=("r", "rw"),
+    ),
+    Field(
+        "group",
+        "int",
+        "devices",
+        "live",
+        "The group inside, by number, that may open the device; root always may.",
+        0,
+        minimum=0,
+        maximum=65535,
+    ),
+)
+
+CARD: tuple[Field, ...] = (
+    Field(
+        "name",
+        "network_card",
+        "cards",
+        "restart",
+        "The card's name inside; its name on the node unless given.",
+        example="wan0",
+    ),
+)
 
 CONTAINER: tuple[Field, ...] = (
     Field(
@@ -347,6 +411,84 @@ CONTAINER: tuple[Field, ...] = (
         public=True,
         example=["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE2 ops@example.net"],
     ),
+    Field(
+        "mounts",
+        "keyed",
+        "mounts",
+        "live",
+        "Files and directories of the node, by the path inside at which the container sees them.",
+        keys=words.mount_point,
+        rows=MOUNT,
+        example={"/srv/data": {"source": "/data/web", "read_only": True}},
+    ),
+    Field(
+        "devices",
+        "keyed",
+        "devices",
+        "live",
+        "Character and block devices of the node, by their path there, which is their path inside, too.",
+        keys=words.device,
+        rows=DEVICE,
+        example={"/dev/sdb1": {"mode": "rw"}},
+    ),
+    Field(
+        "network_cards",
+        "keyed",
+        "cards",
+        "restart",
+        "Network cards of the node that are the container's alone while it runs, by their name there.",
+        keys=words.network_card,
+        rows=CARD,
+        example={"eth2": {"name": "wan0"}},
+    ),
+    Field(
+        "features",
+        "features",
+        "features",
+        "live",
+        "What the container may do beside what every container may: C(fuse), C(tun) and C(ppp) give it the device that "
+        "such software opens; C(nesting) lets it run containers of its own, and needs a restart.",
+        choices=("fuse", "nesting", "ppp", "tun"),
+        anew=("nesting",),
+        example=["fuse", "tun"],
+    ),
+    Field(
+        "sysctls",
+        "keyed",
+        "sysctls",
+        "live",
+        "Kernel parameters of the container's own namespaces: C(net.*), C(fs.mqueue.*), and those of System V IPC.",
+        keys=words.sysctl,
+        values=words.sysctl_value,
+        example={"net.ipv4.ip_forward": 1},
+    ),
+    Field(
+        "rlimits",
+        "keyed",
+        "rlimits",
+        "restart",
+        "Resource limits (getrlimit(2)) that the container's init starts with, and no process inside can raise: "
+        "C(SOFT:HARD), or one value for both.",
+        keys=words.rlimit,
+        values=words.rlimit_value,
+        example={"nofile": "1024:65536", "memlock": "64M"},
+    ),
+    Field(
+        "drop_capabilities",
+        "capabilities",
+        "security",
+        "restart",
+        "Capabilities that no process inside can ever have (capabilities(7)).",
+        example=["sys_ptrace", "net_raw"],
+    ),
+    Field(
+        "timezone",
+        "timezone",
+        "timezone",
+        "live",
+        "The time zone, as C(/etc/localtime) and C(/etc/timezone).",
+        example="Europe/Berlin",
+    ),
     Field("autostart", "bool", "boot", "live", "Whether the container starts when the node does.", True),
     Field(
         "start_order",
@@ -655,12 +797,42 @@ def canonical(
             problems.append(Problem((*path, name), f"says again what {other} says beside it; delete one of the two"))
             continue
         words.update(dict.fromkeys(meanings(field), name))
-        if not is_deferred(None if field.kind in NESTED and isinstance(value, Mapping) else value):
+        if field.keys is not None and isinstance(value, Mapping):
+            result[name], found = _keyed(field, value, (*path, name))
+            problems += found
+        elif not is_deferred(None if field.kind in NESTED and isinstance(value, Mapping) else value):
             try:
                 result.update(dict.fromkeys(meanings(field), KINDS[field.kind].parse(value, field)))
             except ValueError as error:
                 problems.append(Problem((*path, name), str(error)))
     return result, problems
+
+
+def _keyed(field: Field, raw: Mapping[str, Any], path: tuple[str, ...]) -> tuple[dict[str, Any], list[Problem]]:
+    """A keyed map's canonical form: its entries by canonical key. Entries left empty are those of their defaults."""
+    result: dict[str, Any] = {}
+    problems: list[Problem] = []
+    for key, value in raw.items():
+        here = (*path, str(key))
+        try:
+            name = field.keys(key) if field.keys else key
+            if name in result:
+                raise ValueError(f"is written twice, as {name}; write it once")
+            if field.rows and value is not None and not isinstance(value, Mapping):
+                raise ValueError(f"is not a map; write {_entry_example(field)}")
+            if field.rows:
+                result[name], found = canonical(field.rows, value or {}, here)
+                problems += found
+            elif value is not None and not is_deferred(value):
+                result[name] = field.values(name, value) if field.values else value
+        except ValueError as error:
+            problems.append(Problem(here, str(error)))
+    return dict(sorted(result.items())), problems
+
+
+def _entry_example(field: Field) -> str:
+    key, entry = next(iter(field.example.items()))
+    return f"{key}: {{{', '.join(f'{name}: {str(item).lower()}' for name, item in entry.items())}}}"
 
 
 def meanings(field: Field) -> tuple[str, ...]:

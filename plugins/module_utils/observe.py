@@ -10,7 +10,9 @@ import contextlib
 import importlib.util
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from . import bridges, facets, record, runtime, store, trial
 from .engines import lxc
@@ -31,8 +33,8 @@ class Observation:
     boxes: dict[str, Box]
 
 
-def observe(host: Host) -> Observation:
-    """Look at the whole node. Changes nothing."""
+def observe(host: Host, declared: Mapping[str, Mapping[str, Any]] | None = None) -> Observation:
+    """Look at the whole node, and whether it has what the containers declared for it need. Changes nothing."""
     for _attempt in range(_LOOKS):
         boxes = lxc.containers(host)
         found = [facet.observe(host, boxes) for facet in facets.ALL]
@@ -58,6 +60,7 @@ def observe(host: Host) -> Observation:
             config=lxc.strange_lines(host, box),
             kept=trial.kept(host.paths, box.name) if box.name in kept else None,
         )
+    by_name = {box.name: box for box in boxes}
     own, foreign = _subordinate_ids()
     online = _online()
     node = NodeSeen(
@@ -79,8 +82,19 @@ def observe(host: Host) -> Observation:
         own_ids=own,
         meddled=tuple(facets.NETWORK.meddled),
         lacks=_lacks(own),
+        lacks_for={
+            name: lacks
+            for name, wanted in (declared or {}).items()
+            if (lacks := _lacks_for(host, wanted, by_name.get(name)))
+        },
     )
-    return Observation(node, {box.name: box for box in boxes})
+    return Observation(node, by_name)
+
+
+def _lacks_for(host: Host, wanted: Mapping[str, Any], box: Box | None) -> tuple[str, ...]:
+    if wanted["state"] == "absent":
+        return ()
+    return tuple(reason for facet in facets.ALL for reason in facet.lacks(host, wanted, box))
 
 
 def _listed(directory: str) -> list[str]:

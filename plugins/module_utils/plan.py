@@ -65,6 +65,7 @@ def _capability_errors(containers: Mapping[str, Mapping[str, Any]], node: NodeSe
     for name, wanted in containers.items():
         if wanted["state"] == "absent":
             continue
+        errors += [f"{name}: {reason}" for reason in node.lacks_for.get(name, ())]
         errors += [f"{name}: {path}: {why}" for path in wanted if (why := _why_not(path, wanted, node))]
         if wanted.get("cpu_set"):
             missing = sorted(_numbers(wanted["cpu_set"]) - node.online)
@@ -341,7 +342,9 @@ def _reach(change: Change, differences: list[tuple[Change, str]]) -> str:
         interface = change.field.rsplit(".", 1)[0] + "."
         together = [c.field for c, _reason in differences if c.field.startswith(interface)]
         return max((model.row(path).reach for path in together), key=model.REACHES.index)
-    return model.row(change.field).reach
+    field = model.row(change.field)
+    coming_or_going = set(change.before or ()) ^ set(change.after or ()) if field.anew else ()
+    return "restart" if any(member in field.anew for member in coming_or_going) else field.reach
 
 
 def _live_steps(

@@ -76,7 +76,8 @@ def _locked(job: Job) -> dict[str, Any]:
     clock = _Clock()
     if not job.check:
         _clear_staging(host)
-    seen = observe(host)
+    concerned = {name: wanted for name, wanted in desired.containers.items() if desired.concerns(name)}
+    seen = observe(host, concerned)
     clock.mark("observe")
     made = job.planner(desired, seen.node)
     clock.mark("plan")

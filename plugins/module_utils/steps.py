@@ -199,3 +199,5 @@ class NodeSeen:
     meddled: tuple[str, ...] = ()
     # What a bootstrapped node has and this one lacks, in words.
     lacks: tuple[str, ...] = ()
+    # What declared containers need and the node has not, in words, by container.
+    lacks_for: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -52,6 +52,12 @@ _TYPES = {
     "firewall": "map",
     "build": "map, see below",
     "interfaces": "map, see below",
+    "keyed": "map",
+    "features": "list",
+    "capabilities": "list",
+    "mount_source": "path",
+    "network_card": "name",
+    "timezone": "name of a time zone",
     "placement": "map, see below",
     "labels": "map",
     "factor": "number, 1 or more",
@@ -74,6 +80,7 @@ def fragment() -> str:
         lines = [_sentence(field.description)]
         if field.kind == "interfaces":
             lines += [f"C({inner.name}) - {_sentence(inner.description)}" for inner in model.INTERFACE]
+        lines += [f"C({inner.name}) - {_sentence(inner.description)}" for inner in field.rows]
         lines += [_limits(field)] if _limits(field) else []
         # That an option is no secret is for Ansible's code to know, and no key of its documentation.
         shown = {key: value for key, value in argspec.option(field).items() if key != "no_log"}
@@ -132,6 +139,15 @@ def manifest() -> str:
         "### Interfaces of a container",
         "`network` is a map of interfaces by their name in the container.",
         _rows(model.INTERFACE),
+        "### Mounts of a container",
+        "`mounts` is a map of entries by their path in the container ([containers.md](containers.md#mounts)).",
+        _rows(model.MOUNT),
+        "### Devices of a container",
+        "`devices` is a map of entries by their path on the node ([containers.md](containers.md#devices)).",
+        _rows(model.DEVICE),
+        "### Network cards of a container",
+        "`network_cards` is a map of entries by their name on the node ([containers.md](containers.md#network-cards)).",
+        _rows(model.CARD),
         "## flavors",
         "A flavor is a named set of any of these: "
         + ", ".join(f"`{field.name}`" for field in model.CONTAINER if field.resource)
@@ -193,7 +209,7 @@ def _rows(fields: Iterable[Field], reach: bool = True) -> str:
             meaning += f" Example: {_example(field.name, field.example)}"
         default = "required" if field.required else _code(field.default) if field.default is not None else ""
         kind = " or ".join(f"`{choice}`" for choice in field.choices) or _TYPES[field.kind]
-        if field.kind == "choices":
+        if field.kind in ("choices", "features"):
             kind = "list of " + kind
         cells = [f"`{field.name}`", f"{kind}{_range(field)}", default, *((_reach(field),) if reach else ()), meaning]
         rows.append(cells)

@@ -343,7 +343,9 @@ def _kind(row: Field, *, empty: bool) -> Schema:
         return {"type": "object", "properties": {"between": between, "node": node}}
     if row.kind == "choices":
         result = {"type": "array", "items": {"enum": list(row.choices)}, "minItems": 1, "uniqueItems": True}
-    elif row.choices:
+    elif row.kind == "keyed":
+        result["additionalProperties"] = _entry(row, empty=empty)
+    elif row.choices and row.kind != "features":
         result = {"enum": list(row.choices)}
     if row.kind in _PATTERNS:
         result["pattern"] = _PATTERNS[row.kind]
@@ -351,6 +353,17 @@ def _kind(row: Field, *, empty: bool) -> Schema:
         limits = {"minimum": row.minimum, "maximum": row.maximum}
         result |= {key: limit for key, limit in limits.items() if limit is not None}
     return result
+
+
+def _entry(row: Field, *, empty: bool) -> Schema:
+    """What stands below a key of a keyed map. Which keys there can be, the table's own parser says, and why not."""
+    example = next(iter(row.example.values()))
+    if not row.rows:
+        return {"type": ["string", "integer", "null"] if empty else ["string", "integer"], "examples": [example]}
+    # What one must have is known only once defaults are merged in.
+    entry = {**_object(row.rows, empty=empty), "type": ["object", "null"] if empty else "object", "examples": [example]}
+    entry.pop("required", None)
+    return entry
 
 
 def _text(pattern: str) -> Schema:

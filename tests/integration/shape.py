@@ -76,6 +76,7 @@ def prove(fleet: Fleet, name: str, cases: Sequence[Case], **others: Any) -> None
             assert drift == {case.option: "changed on the node"}, (case.option, found["steps"])
             fleet.apply(allow)
     assert start_time(name) == born or reaches != {"live"}
+    booted(name)
     _read(name, cases, "of_second")
 
     fleet.declare(name, **{**second, "state": "stopped"})
@@ -117,7 +118,8 @@ def _merge(into: dict[str, Any], more: dict[str, Any]) -> None:
 
 def _read(name: str, cases: Sequence[Case], expected: str) -> None:
     found = {case.option: case.read(name) for case in cases}
-    assert found == {case.option: getattr(case, expected) for case in cases}
+    wanted = {case.option: getattr(case, expected) for case in cases}
+    assert found == wanted, f"{found} instead of {wanted}"
 
 
 def _other_init(name: str, before: int) -> bool:

@@ -171,14 +171,15 @@ def _has_monitor(host: Host, name: str) -> bool:
 def start(host: Host, box: Box) -> int:
     """Start a container and return its init's process id. Raises ``EngineError``."""
     host.cgroup.remove_leftovers(box.name)
-    log = _log(host, box.name)
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(log)
+    log, note = _log(host, box.name), host.paths.failure(box.name)
+    for file in (log, note):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(file)
     command = ["lxc-start", "-P", host.paths.containers, "-n", box.name, "-d", "-o", log, "-l", "INFO"]
     result = _run(command)
     pid = init_pid(host, box.name) if result.returncode == 0 else None
     if pid is None:
-        why = _why(log) or result.stderr.strip() or "its init ended at once"
+        why = (files.read(note) or "").strip() or _why(log) or result.stderr.strip() or "its init ended at once"
         raise EngineError(f"{box.name} does not start: {why}")
     return pid
 

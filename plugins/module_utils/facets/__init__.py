@@ -8,27 +8,40 @@ from __future__ import annotations
 
 from .base import Facet
 from .boot import Boot
+from .cards import Cards
 from .cpu import Cpu
+from .devices import Devices, Features
 from .disk import Disk
 from .identity import Identity
 from .io import Io
 from .memory import Memory
+from .mounts import Mounts
 from .network import Network
 from .processes import Processes
+from .rlimits import Rlimits
 from .security import Security
+from .sysctls import Sysctls
+from .timezone import Timezone
 from .users import Users
 
 NETWORK = Network()
 ALL: tuple[Facet, ...] = (
     Identity(),
+    Timezone(),
     Users(),
     Security(),
     Cpu(),
     Memory(),
     Io(),
     Processes(),
+    Rlimits(),
     Disk(),
     NETWORK,
+    Cards(),
+    Sysctls(),
+    Mounts(),
+    Devices(),
+    Features(),
     Boot(),
 )
 BY_NAME = {facet.name: facet for facet in ALL}

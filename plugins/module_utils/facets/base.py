@@ -2,11 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The four doors of a facet, and what stands behind those that a facet does not need."""
+"""The doors of a facet, and what stands behind those that a facet does not need."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..host import Box, Host
@@ -48,3 +48,13 @@ class Facet:
         what was changed live since; an option that is no longer declared must be undone again, too.
         """
         self.apply_live(host, box, [Change(row, None, box.record.fields.get(row)) for row in self.live_rows])
+
+    def lacks(self, host: Host, wanted: Mapping[str, Any], box: Box | None = None) -> list[str]:
+        """Why what is declared cannot be on this node, a sentence each: nothing is begun then.
+
+        ``box`` is the container, if the node has it already.
+        """
+        return []
+
+    def furnish(self, host: Host, box: Box) -> None:
+        """Write what a new root filesystem needs, which is not shown to anybody yet."""

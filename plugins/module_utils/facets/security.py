@@ -2,7 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What confines a container beyond its ids: LXC's default device and seccomp rules, and AppArmor where the node has it.
+"""What confines a container beyond its ids: LXC's seccomp rules, AppArmor where the node has it, ``drop_capabilities``.
+
+AppArmor's profile always allows nesting: without it the systemd of a container cannot make the namespaces and mounts
+in which it confines services.
 
 The lines about terminals and memory pressure cost a container nothing and leave open that it is checkpointed one day:
 CRIU cannot restore LXC's console descriptors nor systemd's watch on PSI files.
@@ -10,21 +13,42 @@ CRIU cannot restore LXC's console descriptors nor systemd's watch on PSI files.
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..host import Box, Host
+from ..words import CAPABILITIES
 from .base import Facet
 
 
 class Security(Facet):
     name = "security"
+    live_rows = ("drop_capabilities",)
+
+    def observe(self, host: Host, boxes: list[Box]) -> dict[str, dict[str, Any]]:
+        concerned = [box for box in boxes if box.pid and "drop_capabilities" in box.record.fields]
+        return {box.name: {"drop_capabilities": _dropped(box)} for box in concerned}
 
     def boot_config(self, host: Host, box: Box) -> list[tuple[str, str]]:
         if host.apparmor:
             confinement = [("lxc.apparmor.profile", "generated"), ("lxc.apparmor.allow_nesting", "1")]
         else:
             confinement = [("lxc.apparmor.profile", "unconfined")]
+        dropped = box.record.fields.get("drop_capabilities") or []
         return [
             *confinement,
+            *(("lxc.cap.drop", name) for name in dropped),
             ("lxc.tty.max", "0"),
             ("lxc.console.path", "none"),
             ("lxc.environment", "MEMORY_PRESSURE_WATCH=/dev/null"),
         ]
+
+
+def _dropped(box: Box) -> list[str]:
+    """Of the capabilities that are to be dropped, those that init can never have (CapBnd, proc_pid_status(5))."""
+    try:
+        with open(f"/proc/{box.pid}/status", encoding="utf-8") as handle:
+            bounding = next(int(line.split()[1], 16) for line in handle if line.startswith("CapBnd:"))
+    except OSError:
+        # The container ended while it was looked at.
+        return []
+    return [name for name in box.record.fields["drop_capabilities"] if not bounding >> CAPABILITIES.index(name) & 1]

@@ -48,33 +48,34 @@ def read(root: int, path: str) -> str | None:
 def write(root: int, path: str, text: str, owner: int, mode: int = 0o644, directory_mode: int = 0o755) -> None:
     """Replace a file in one rename. Missing directories are made; everything new belongs to host id ``owner``."""
     parent, _sep, name = path.rpartition("/")
-    directory = _directory(root, parent, owner, directory_mode)
+    folder = directory(root, parent, owner, directory_mode)
     temporary = f".{name}.carve"
     try:
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary, dir_fd=directory)
+            os.unlink(temporary, dir_fd=folder)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        fd = os.open(temporary, flags, 0o600, dir_fd=directory)
+        fd = os.open(temporary, flags, 0o600, dir_fd=folder)
         try:
             with open(fd, "w", encoding="utf-8", errors=_ERRORS) as handle:
                 handle.write(text)
                 os.fchown(fd, owner, owner)
                 os.fchmod(fd, mode)
-            os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
+            os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
         except BaseException:
             with contextlib.suppress(OSError):
-                os.unlink(temporary, dir_fd=directory)
+                os.unlink(temporary, dir_fd=folder)
             raise
     finally:
-        os.close(directory)
+        os.close(folder)
 
 
-def _directory(root: int, path: str, owner: int, mode: int) -> int:
+def directory(root: int, path: str, owner: int, mode: int = 0o755, resolve: int = _RESOLVE) -> int:
+    """A descriptor of a directory, made with those above it if it is missing."""
     flags = os.O_RDONLY | os.O_DIRECTORY
     try:
-        return syscalls.openat2(root, path or "/", flags, resolve=_RESOLVE)
+        return syscalls.openat2(root, path or "/", flags, resolve=resolve)
     except FileNotFoundError:
-        parent = _directory(root, path.rpartition("/")[0], owner, 0o755)
+        parent = directory(root, path.rpartition("/")[0], owner, 0o755, resolve)
         try:
             name = path.rpartition("/")[2]
             os.mkdir(name, 0o700, dir_fd=parent)
@@ -84,3 +85,54 @@ def _directory(root: int, path: str, owner: int, mode: int) -> int:
             return fd
         finally:
             os.close(parent)
+
+
+def is_file(root: int, path: str) -> bool:
+    """Whether there is a regular file, also at the end of links."""
+    try:
+        fd = syscalls.openat2(root, path, os.O_PATH, resolve=_RESOLVE)
+    except OSError:
+        return False
+    try:
+        return stat.S_ISREG(os.fstat(fd).st_mode)
+    finally:
+        os.close(fd)
+
+
+def read_link(root: int, path: str) -> str | None:
+    """Where a symbolic link points, or ``None`` when there is none."""
+    try:
+        fd = syscalls.openat2(root, path, os.O_PATH | os.O_NOFOLLOW, resolve=_RESOLVE)
+    except OSError:
+        return None
+    try:
+        return os.readlink("", dir_fd=fd)
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+
+
+def link(root: int, path: str, target: str, owner: int) -> None:
+    """Replace a file with a symbolic link, in one rename."""
+    parent, _sep, name = path.rpartition("/")
+    folder = directory(root, parent, owner)
+    temporary = f".{name}.carve"
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary, dir_fd=folder)
+        os.symlink(target, temporary, dir_fd=folder)
+        os.chown(temporary, owner, owner, dir_fd=folder, follow_symlinks=False)
+        os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+    finally:
+        os.close(folder)
+
+
+def remove(root: int, path: str) -> None:
+    """Remove a file or a link. Raises ``FileNotFoundError``."""
+    parent, _sep, name = path.rpartition("/")
+    folder = syscalls.openat2(root, parent or "/", os.O_RDONLY | os.O_DIRECTORY, resolve=_RESOLVE)
+    try:
+        os.unlink(name, dir_fd=folder)
+    finally:
+        os.close(folder)

@@ -6,10 +6,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from .. import slots
@@ -18,12 +19,13 @@ from . import syscalls
 T = TypeVar("T")
 
 
-def userns_fd(slot: int) -> int:
-    """A descriptor of a user namespace in which id 0 is the first id of ``slot`` (user_namespaces(7)).
+@contextlib.contextmanager
+def held(kinds: int) -> Iterator[int]:
+    """The process id of a child that holds new namespaces of these kinds and does nothing else.
 
-    Only a process can hold a new one, so one is forked that does nothing else and ends when the descriptor is open.
+    Only a process can hold a new user namespace, and one with threads cannot make it.
     """
-    base, parent = slots.base_id(slot), os.getpid()
+    parent = os.getpid()
     ready_read, ready_write = os.pipe()
     child = os.fork()
     if child == 0:
@@ -31,7 +33,7 @@ def userns_fd(slot: int) -> int:
             # It has a copy of every descriptor of the run, the lock's too, and must not outlive it with them.
             syscalls.die_with_parent()
             if os.getppid() == parent:
-                syscalls.unshare(syscalls.CLONE_NEWUSER)
+                syscalls.unshare(kinds)
                 os.write(ready_write, b"1")
                 signal.pause()
         finally:
@@ -40,14 +42,20 @@ def userns_fd(slot: int) -> int:
         os.close(ready_write)
         if os.read(ready_read, 1) != b"1":
             raise OSError("the kernel gives no user namespace (user.max_user_namespaces)")
-        for kind in ("uid_map", "gid_map"):
-            with open(f"/proc/{child}/{kind}", "w", encoding="ascii") as handle:
-                handle.write(f"0 {base} {slots.RANGE}")
-        return os.open(f"/proc/{child}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+        yield child
     finally:
         os.close(ready_read)
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
+
+
+def userns_fd(slot: int) -> int:
+    """A descriptor of a user namespace in which id 0 is the first id of ``slot`` (user_namespaces(7))."""
+    with held(syscalls.CLONE_NEWUSER) as child:
+        for kind in ("uid_map", "gid_map"):
+            with open(f"/proc/{child}/{kind}", "w", encoding="ascii") as handle:
+                handle.write(f"0 {slots.base_id(slot)} {slots.RANGE}")
+        return os.open(f"/proc/{child}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
 
 
 def apart(work: Callable[[], T]) -> T:
@@ -71,11 +79,7 @@ def inside(work: Callable[[], T], *namespaces: tuple[int, str]) -> T:
     def run() -> None:
         try:
             for kind, path in namespaces:
-                fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-                try:
-                    syscalls.setns(fd, kind)
-                finally:
-                    os.close(fd)
+                enter(kind, path)
             result.append((True, work()))
         except BaseException as error:  # noqa: BLE001 - handed on to the caller below
             result.append((False, error))
@@ -87,3 +91,14 @@ def inside(work: Callable[[], T], *namespaces: tuple[int, str]) -> T:
     if not done:
         raise value
     return value
+
+
+def enter(kind: int, path: str) -> None:
+    """Take the calling thread into a namespace. It should be a thread made for that."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if kind == syscalls.CLONE_NEWNS:
+            syscalls.unshare(syscalls.CLONE_FS)  # its root and working directory change with it
+        syscalls.setns(fd, kind)
+    finally:
+        os.close(fd)

@@ -10,6 +10,7 @@ The numbers from 424 up are the same on every architecture (Documentation/proces
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import signal
 from collections.abc import Iterable
@@ -22,12 +23,17 @@ AT_RECURSIVE = 0x8000
 CLONE_NEWUSER = 0x10000000
 CLONE_NEWNET = 0x40000000
 CLONE_NEWUTS = 0x04000000
+CLONE_NEWIPC = 0x08000000
 CLONE_NEWNS = 0x00020000
 CLONE_FS = 0x00000200
 MNT_DETACH = 2
+UMOUNT_NOFOLLOW = 8
 MOUNT_ATTR_IDMAP = 0x00100000
 MOUNT_ATTR_RDONLY = 0x00000001
+MOUNT_ATTR_NOSUID = 0x00000002
+MOUNT_ATTR_NODEV = 0x00000004
 MOVE_MOUNT_F_EMPTY_PATH = 0x00000004
+MOVE_MOUNT_T_EMPTY_PATH = 0x00000040
 OPEN_TREE_CLONE = 1
 OPEN_TREE_CLOEXEC = os.O_CLOEXEC
 RESOLVE_NO_XDEV = 0x01
@@ -36,6 +42,8 @@ RESOLVE_NO_SYMLINKS = 0x04
 RESOLVE_IN_ROOT = 0x10
 
 _OPEN_TREE, _MOVE_MOUNT, _FSOPEN, _FSCONFIG, _FSMOUNT, _OPENAT2, _MOUNT_SETATTR = 428, 429, 430, 431, 432, 437, 442
+# setresuid by architecture; glibc's own function would change all threads of the process.
+_SETRESUID = {"x86_64": 117, "aarch64": 147, "riscv64": 147, "ppc64le": 169, "s390x": 208}.get(os.uname().machine)
 _RENAME_EXCHANGE = 2
 _PR_SET_PDEATHSIG = 1
 _MS_REC, _MS_PRIVATE = 0x4000, 0x40000
@@ -67,6 +75,12 @@ def openat2(dir_fd: int, path: str, flags: int, mode: int = 0, resolve: int = 0)
     return _check(call, path)
 
 
+def open_tree_of(fd: int) -> int:
+    """open_tree(2): a detached copy of the mount that a descriptor refers to, from there down."""
+    flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH
+    return _check(_libc.syscall(_OPEN_TREE, fd, b"", flags), "open_tree")
+
+
 def open_tree(path: str) -> int:
     """open_tree(2): a detached copy of the mount at ``path``, as a file descriptor."""
     flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC
@@ -78,6 +92,12 @@ def mount_setattr(tree_fd: int, attr_set: int, userns_fd: int = 0) -> None:
     attr = _MountAttr(attr_set, 0, 0, userns_fd)
     call = _libc.syscall(_MOUNT_SETATTR, tree_fd, b"", AT_EMPTY_PATH, ctypes.byref(attr), ctypes.sizeof(attr))
     _check(call, "mount_setattr")
+
+
+def move_mount_onto(tree_fd: int, target_fd: int) -> None:
+    """move_mount(2): attach a detached mount at what a descriptor refers to."""
+    flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH
+    _check(_libc.syscall(_MOVE_MOUNT, tree_fd, b"", target_fd, b"", flags), "move_mount")
 
 
 def move_mount(tree_fd: int, path: str) -> None:
@@ -129,6 +149,19 @@ def setns(fd: int, kind: int) -> None:
 def unshare(flags: int) -> None:
     """unshare(2), for the calling thread."""
     _check(_libc.unshare(flags), "unshare")
+
+
+def set_filesystem_ids(owner: int) -> None:
+    """setfsuid(2), setfsgid(2): whose the files are that the calling thread makes from now on."""
+    _libc.setfsgid(owner)
+    _libc.setfsuid(owner)
+
+
+def set_effective_user(user: int) -> None:
+    """setresuid(2): who the calling thread acts as from now on. One that has been root may be so again."""
+    if _SETRESUID is None:
+        raise OSError(errno.ENOSYS, f"setresuid is not known on {os.uname().machine}")
+    _check(_libc.syscall(_SETRESUID, -1, user, -1), "setresuid")
 
 
 def sethostname(name: str) -> None:

@@ -41,6 +41,7 @@ def examine(host: Host, name: str, content: Mapping[str, Any]) -> Answer:
     """
     record = _record(name, content)
     reasons = [*_taken(host, name), *_ids(host, record), *_bridges(record), *_limits(host, record)]
+    reasons += [reason for facet in facets.ALL for reason in facet.lacks(host, record.fields)]
     version, send = record.digest, False
     if record.backend == rootfs.OVERLAY:
         version, send = _template(host, record, content["build"])

@@ -21,6 +21,9 @@ TABLES = {
     "resolved": model.RESOLVED_INTERFACE,
     "build": model.BUILD,
     "template": model.TEMPLATE,
+    "mount": model.MOUNT,
+    "device": model.DEVICE,
+    "card": model.CARD,
 }
 DEFAULTS = {
     "state": "running", "template_policy": "warn", "protect": False, "autostart": True, "start_order": 100,
@@ -43,7 +46,7 @@ def test_rows_are_named_once_and_make_sense(table: tuple[kinds.Field, ...]) -> N
     for field in table:
         assert field.reach in model.REACHES
         assert field.kind in kinds.KINDS
-        assert bool(field.choices) == (field.kind == "choice")
+        assert bool(field.choices) == (field.kind in ("choice", "features"))
         if field.default is not None:
             assert kinds.KINDS[field.kind].parse(field.default, field) == field.default
 

@@ -161,3 +161,26 @@ def test_a_huge_file_is_not_cut_short(tree: Path, root: int) -> None:
     os.truncate(tree / "etc/hosts", 1 << 40)
     with pytest.raises(OSError, match="is too large"):
         inroot.read(root, "/etc/hosts")
+
+
+def test_links_are_put_read_and_removed(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "localtime").write_text("old", encoding="ascii")
+    root = os.open(tmp_path, os.O_PATH | os.O_DIRECTORY)
+    try:
+        assert inroot.read_link(root, "/etc/localtime") is None
+        inroot.link(root, "/etc/localtime", "/usr/share/zoneinfo/UTC", os.getuid())
+        assert inroot.read_link(root, "/etc/localtime") == "/usr/share/zoneinfo/UTC"
+        assert [path.name for path in (tmp_path / "etc").iterdir()] == ["localtime"]
+        # Where it leads is looked for below the root.
+        assert not inroot.is_file(root, "/etc/localtime")
+        (tmp_path / "usr/share/zoneinfo").mkdir(parents=True)
+        (tmp_path / "usr/share/zoneinfo/UTC").touch()
+        assert inroot.is_file(root, "/etc/localtime")
+        assert not inroot.is_file(root, "/etc")
+        inroot.remove(root, "/etc/localtime")
+        assert list((tmp_path / "etc").iterdir()) == []
+        with pytest.raises(FileNotFoundError):
+            inroot.remove(root, "/etc/localtime")
+    finally:
+        os.close(root)
