@@ -10,7 +10,8 @@
   same one then, which is how a reboot is told from a start.
 * ``down``, when the first pair is about to be removed, or ``stop``, of a container that has none: keep what the run has
   used, before the kernel forgets it. All processes have ended then.
-* ``post-stop``: unmount the root filesystem, and take away what the node has kept of its interfaces.
+* ``post-stop``, unless the container reboots itself: unmount the root filesystem, and take away what the node has kept of
+  its interfaces.
 
 It runs twice for every start and every stop, so it loads nothing that the moment does not need: where Carve starts a
 container it has mounted the root filesystem already, and a first start mostly has nothing to put in place.
@@ -42,16 +43,16 @@ def main(arguments: list[str]) -> int:
         return _put_in_place(paths, directory, reboot) if reboot or _mentions(directory, LATE) else 0
     if hook in ("down", "stop"):
         return _keep_use(paths, name, directory)
-    if hook == "post-stop":
+    # What reboots itself is started again at once, by this same monitor, which AppArmor may allow no mounts.
+    if hook == "post-stop" and os.environ.get("LXC_TARGET") != "reboot":
         from .kernel import mounts
 
         mounts.detach_all(f"{directory}/root")
         mounts.detach_all(f"{directory}/disk")  # the container's own filesystem, if it has one (store.py)
-        if os.environ.get("LXC_TARGET") != "reboot":
-            if os.path.exists(paths.monitor(name)):
-                os.unlink(paths.monitor(name))
-            if _mentions(directory, ('"network.',)):
-                _leave_network(directory)
+        if os.path.exists(paths.monitor(name)):
+            os.unlink(paths.monitor(name))
+        if _mentions(directory, ('"network.',)):
+            _leave_network(directory)
         _take_back_guarantee()
     return 0
 
