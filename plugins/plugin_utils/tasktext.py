@@ -35,8 +35,8 @@ def is_ours(task: Task) -> bool:
 
 
 def only_says(task: Task) -> bool:
-    """Whether a task does nothing but tell the operator something."""
-    return task.action in (*_DEBUG, *_SAYING)
+    """Whether a task does nothing but tell the operator something, or read what is to be told."""
+    return task.action in (*_DEBUG, *_SAYING, "carve.vps.node_info")
 
 
 def name(task: Task) -> str:

@@ -309,6 +309,7 @@ def test_people_see_a_table_and_all_of_one_container(tmp_path: Path, base_templa
         inside("u-1", "python3", "-c", FORKS)
         code, output = desk.carve("usage")
         assert code == 0, output
+        assert "changed" not in output
         head, *lines = [line for line in output.splitlines() if " desk " in line or line.startswith("container")]
         assert head.split()[:4] == ["container", "node", "ram", "swap"]
         shown = {line.split()[0]: line for line in lines}
