@@ -1,0 +1,162 @@
+# Copyright: (c) 2026, Carve contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Both levels of disk limits, by quota on ext4 and on XFS: real blocks and inodes used up from inside."""
+
+from __future__ import annotations
+
+import copy
+import shlex
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from ansible_collections.carve.vps.tests.integration.support import wait_for
+from ansible_collections.carve.vps.tests.lab.conftest import Pair
+from ansible_collections.carve.vps.tests.lab.machine import Machine
+from ansible_collections.carve.vps.tests.lab.support import LabFleet, Run, archives_served
+from ansible_collections.carve.vps.tests.lab.tiny import tiny_archive
+
+MIB = 1 << 20
+ATTACH = "lxc-attach -P /var/lib/carve/containers --clear-env"
+# The container's size and inodes as it sees them; and places to write for root and for a user.
+LOOK = """
+mkdir -p /root/r /mine && chown 1000:1000 /mine
+df -k / | tail -n1 | awk '{print "space", $2 * 1024}'; df -i / | tail -n1 | awk '{print "inodes", $2}'
+"""
+# As much, and as many, as there is room for.
+WRITE = "cd {place} && dd if=/dev/zero of=fill bs=65536 count=1000 2>/dev/null; wc -c <fill"
+MAKE = "cd {place} && mkdir m && cd m && seq 1 3000 | xargs touch 2>/dev/null; ls | wc -l"
+
+
+class Limited:
+    """A fleet of one container on each node, and what they say of themselves."""
+
+    def __init__(self, fleet: LabFleet, machines: tuple[Machine, ...]) -> None:
+        self.fleet, self.machines = fleet, machines
+
+    def declare(self, **options: Any) -> None:
+        tiny = {"template": "tiny", "ram": "64M", "stop_timeout": 0, **options}
+        self.fleet.manifest["containers"] = {
+            self.name(machine): {**tiny, "node": machine.name} for machine in self.machines
+        }
+
+    @staticmethod
+    def name(machine: Machine) -> str:
+        return f"disk-{machine.index}"
+
+    def apply(self, *arguments: str) -> Run:
+        return self.fleet.carve("apply", "--yes", *arguments)
+
+    def inside(self, machine: Machine, script: str, user: int = 0) -> str:
+        who = f"-u {user} -g {user}" if user else ""
+        return machine.run(f"{ATTACH} -n {self.name(machine)} {who} -- sh -c {shlex.quote(script)}")
+
+    def sizes(self, machine: Machine) -> dict[str, int]:
+        lines = [line.split() for line in self.inside(machine, LOOK).splitlines()]
+        return {name: int(value) for name, value in lines}
+
+    def written(self, machine: Machine, user: int) -> int:
+        return self._use_up(machine, WRITE, user)
+
+    def made(self, machine: Machine, user: int) -> int:
+        return self._use_up(machine, MAKE, user)
+
+    def _use_up(self, machine: Machine, script: str, user: int) -> int:
+        place = "/mine" if user else "/root/r"
+        count = int(self.inside(machine, script.format(place=place), user))
+        self.inside(machine, f"rm -rf {place}/* && sync")
+        return count
+
+    def born(self, machine: Machine) -> str:
+        pid = f"$(lxc-info -P /var/lib/carve/containers -n {self.name(machine)} -pH)"
+        return machine.run(f"sed 's/.*) //' /proc/{pid}/stat | cut -d' ' -f20")
+
+
+@pytest.fixture(scope="module")
+def limited(pair: Pair) -> Iterator[Limited]:
+    before = copy.deepcopy(pair.fleet.manifest)
+    made = Limited(pair.fleet, (pair.one, pair.two))
+    with archives_served(tiny=tiny_archive()) as templates:
+        pair.fleet.manifest["templates"] = templates
+        yield made
+        pair.fleet.carve("destroy", "-e", "carve_destroy=lab").ok()
+    pair.fleet.manifest = before
+
+
+def test_two_levels_hold_with_real_blocks_and_inodes(limited: Limited) -> None:
+    users = {1000: {"disk": "4M", "inodes": 100}}
+    limited.declare(disk="16M", inodes="1k", disk_users=users, disk_groups={2000: {"disk": "1M"}})
+    limited.apply().ok()
+    assert "No changes" in limited.apply().ok().output
+    for machine in limited.machines:
+        assert limited.sizes(machine) == {"space": 16 * MIB, "inodes": 1000}
+        assert 3 * MIB < limited.written(machine, 1000) <= 4 * MIB
+        assert 90 <= limited.made(machine, 1000) < 100
+        assert 15 * MIB < limited.written(machine, 0) <= 16 * MIB
+        assert 900 < limited.made(machine, 0) < 1000
+
+    born = [limited.born(machine) for machine in limited.machines]
+    users = {1000: {"disk": "8M"}}
+    limited.declare(disk="24M", inodes="2k", disk_users=users)
+    changed = limited.apply().ok()
+    assert "restart" not in changed.output, changed.output
+    for machine in limited.machines:
+        assert limited.sizes(machine) == {"space": 24 * MIB, "inodes": 2000}
+        assert 7 * MIB < limited.written(machine, 1000) <= 8 * MIB
+        assert 1000 < limited.made(machine, 1000) < 2000
+    assert [limited.born(machine) for machine in limited.machines] == born
+
+
+def test_less_than_is_in_use_is_refused_and_drift_is_mended(limited: Limited) -> None:
+    users = {1000: {"disk": "8M"}}
+    for machine in limited.machines:
+        limited.inside(machine, "dd if=/dev/zero of=/root/r/kept bs=65536 count=320 2>/dev/null; sync")
+    limited.declare(disk="16M", inodes="2k", disk_users=users)
+    refused = limited.apply()
+    assert refused.status != 0 and "disk 16M is less than the 20." in refused.words(), refused.output
+    limited.declare(disk="24M", inodes="2k", disk_users=users)
+    assert "No changes" in limited.apply().ok().output
+    # By the hand of whoever is root on the node.
+    for machine in limited.machines:
+        machine.run(BY_HAND.format(name=limited.name(machine)))
+        assert limited.sizes(machine)["space"] > 24 * MIB
+    drift = limited.fleet.carve("drift")
+    assert drift.status == 2 and drift.words().count("changed on the node") >= 2, drift.output
+    limited.apply().ok()
+    for machine in limited.machines:
+        assert limited.sizes(machine) == {"space": 24 * MIB, "inodes": 2000}
+
+
+# Q_SETQUOTA of the project that the container's upper layer has (quotactl(2)), as any root could.
+BY_HAND = """python3 - <<'END'
+import ctypes, fcntl, os, struct
+place = "/var/lib/carve/containers/{name}/upper"
+fd = os.open(place, os.O_RDONLY)
+project = struct.unpack("=5I8x", fcntl.ioctl(fd, 0x801C581F, bytes(28)))[3]
+assert project, "counted for no project"
+limits = ctypes.create_string_buffer(struct.pack("=8QI", 0, 0, 0, 0, 0, 0, 0, 0, 5), 72)
+libc = ctypes.CDLL(None, use_errno=True)
+assert libc.syscall(443, fd, 0x800008 << 8 | 2, project, limits) == 0, os.strerror(ctypes.get_errno())
+END"""
+
+
+def test_all_is_kept_over_a_power_cut(limited: Limited) -> None:
+    first = limited.machines[0]
+    first.run("sync")
+    first.power_cut()
+    first.boot()
+    state = "systemctl show --property ActiveState --value carve.service"
+    wait_for("carve.service", lambda: first.run(state) in ("active", "failed"), 300)
+    assert limited.sizes(first) == {"space": 24 * MIB, "inodes": 2000}
+    assert limited.inside(first, "stat -c %s /root/r/kept") == str(20 * MIB)
+    assert "No changes" in limited.apply().ok().output
+
+
+def test_what_is_not_declared_any_more_is_lifted(limited: Limited) -> None:
+    limited.declare()
+    limited.apply().ok()
+    for machine in limited.machines:
+        assert limited.sizes(machine)["space"] > 1 << 30
+        assert limited.written(machine, 1000) == 1000 * 65536
