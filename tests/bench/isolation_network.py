@@ -62,7 +62,7 @@ class Row(NamedTuple):
     measured: float
 
 
-def measure(seconds: float = 4) -> list[Row]:
+def measure(seconds: float = 6) -> list[Row]:
     """Rates both ways, on a bridged and on a routed network, set on a container that runs.
 
     The caller has the machine to itself (``LOCK``).
