@@ -27,7 +27,7 @@ _ROOT, _INGRESS = 0xFFFFFFFF, 0xFFFF0000
 _ALL_PROTOCOLS = 3  # ETH_P_ALL
 # A bucket holds what passes in this time, but some packets at least, and a whole one in any case.
 _BURST_SECONDS, _BURST_LEAST, _HEADERS = 0.01, 16 << 10, 64
-_WAIT_SECONDS = 0.05
+_WAIT_SECONDS = 0.1
 _UNKNOWN = (errno.ENOENT, errno.EOPNOTSUPP)
 
 
