@@ -157,6 +157,10 @@ options:
       a range such as C(203.0.113.10-12), one address each, and C(auto) is one address of each of the network's subnets,
       from its pool.
     - C(mac) - The MAC address; worked out from fleet, container and interface unless given.
+    - C(rate_in) - The most that the container receives in a second, such as C(10mbit) or C(1gbit).
+    - C(rate_out) - The most that the container sends in a second.
+    - C(trusted) - Whether the container may send from any address, as a router does. Otherwise what does not come from
+      its own IP and MAC addresses is dropped.
     type: dict
   hostname:
     description:

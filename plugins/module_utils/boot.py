@@ -13,6 +13,7 @@ import sys
 
 from . import bridges, files, lock, power
 from .engines import lxc
+from .facets import network
 from .facets.boot import starts_with_node
 from .host import Host, apparmor_enabled
 from .paths import Paths
@@ -46,7 +47,13 @@ def start(host: Host) -> dict[str, Exception]:
             bridges.make(entry["fleet"], entry["wanted"])
         except Exception as error:  # noqa: BLE001 - a bridge that fails must not keep the others' containers down
             failures[name] = error
-    boxes = [box for box in lxc.containers(host) if box.pid is None and starts_with_node(box)]
+    boxes = lxc.containers(host)
+    try:
+        # In one go and before any container runs; each is asked for again when it starts.
+        network.restore(boxes)
+    except Exception as error:  # noqa: BLE001 - a container that cannot be enclosed does not start, and says so itself
+        failures["rules"] = error
+    boxes = [box for box in boxes if box.pid is None and starts_with_node(box)]
     failures.update(power.start_in_order(host, boxes))
     return failures
 

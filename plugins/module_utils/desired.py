@@ -247,7 +247,19 @@ def _interface(
         result["bridge"] = network.get("bridge")
     if "mtu" in network:
         result["mtu"] = network["mtu"]
+    result |= {option: found[option] for option in ("rate_in", "rate_out", "trusted") if option in found}
+    if "firewall" in network:
+        result["firewall"] = _firewall(network)
     return {f"network.{interface}.{option}": value for option, value in result.items()}
+
+
+def _firewall(network: Mapping[str, Any]) -> dict[str, Any]:
+    """A network's rules, with all that the node has to know of the network to hold a container to them."""
+    rules = dict(network["firewall"])
+    if rules["between"] == "deny":
+        gateways = network.get("gateway", []) if network.get("mode") == "bridged" else []
+        rules |= {"subnet": network.get("subnet", []), "gateway": gateways}
+    return rules
 
 
 def address_key(address: str) -> tuple[int, int]:

@@ -22,7 +22,7 @@ from typing import Any
 from . import bridges, builder, facets, files, gate, model, power, removal, rootfs, runtime, store, trial, units
 from .desired import Desired
 from .engines import lxc
-from .facets import disk, identity
+from .facets import disk, identity, network
 from .host import Box, Host
 from .kernel import quota
 from .moves import departure
@@ -63,7 +63,10 @@ class Hands:
             time.sleep(delay)
 
     def _node_change(self, step: Step) -> None:
-        runtime.install()
+        if step.name == "rules":
+            network.restore(self._boxes.values())
+        else:
+            runtime.install()
 
     def _network_create(self, step: Step) -> None:
         bridges.ensure(self._host.paths, self._desired.fleet, step.target)
@@ -77,10 +80,9 @@ class Hands:
 
     def _plug_in(self, bridge: str) -> None:
         """A bridge that was gone has lost its ports: containers that run come back to it."""
-        network = facets.BY_NAME["network"]
         for box in self._boxes.values():
             if box.pid and bridge in (v for k, v in box.record.fields.items() if k.endswith(".bridge")):
-                network.reapply(self._host, box)
+                facets.BY_NAME["network"].reapply(self._host, box)
 
     def _template_build(self, step: Step) -> None:
         definition = step.target["definition"]

@@ -10,7 +10,7 @@
   same one then, which is how a reboot is told from a start.
 * ``down``, when the first pair is about to be removed, or ``stop``, of a container that has none: keep what the run has
   used, before the kernel forgets it. All processes have ended then.
-* ``post-stop``: unmount the root filesystem.
+* ``post-stop``: unmount the root filesystem, and take away what the node has kept of its interfaces.
 
 It runs twice for every start and every stop, so it loads nothing that the moment does not need: where Carve starts a
 container it has mounted the root filesystem already, and a first start mostly has nothing to put in place.
@@ -24,7 +24,7 @@ import sys
 from .paths import Paths
 
 # What a container's record mentions where a facet has something to put in place at every start.
-LATE = ('"io_', '"ram_guarantee"', '"mounts"', '"devices"', '"features"', '"sysctls"')
+LATE = ('"io_', '"ram_guarantee"', ".rate_", '"mounts"', '"devices"', '"features"', '"sysctls"')
 
 
 def main(arguments: list[str]) -> int:
@@ -47,8 +47,11 @@ def main(arguments: list[str]) -> int:
 
         mounts.detach_all(f"{directory}/root")
         mounts.detach_all(f"{directory}/disk")  # the container's own filesystem, if it has one (store.py)
-        if os.environ.get("LXC_TARGET") != "reboot" and os.path.exists(paths.monitor(name)):
-            os.unlink(paths.monitor(name))
+        if os.environ.get("LXC_TARGET") != "reboot":
+            if os.path.exists(paths.monitor(name)):
+                os.unlink(paths.monitor(name))
+            if _mentions(directory, ('"network.',)):
+                _leave_network(directory)
         _take_back_guarantee()
     return 0
 
@@ -76,6 +79,7 @@ def _is_reboot(paths: Paths, name: str) -> bool:
 
 def _mount(paths: Paths, directory: str) -> int:
     from . import record, rootfs
+    from .facets import network
     from .host import Box
 
     found = record.load(directory)
@@ -83,6 +87,7 @@ def _mount(paths: Paths, directory: str) -> int:
         sys.stderr.write(f"carve: {directory} holds no container of Carve's\n")
         return 1
     rootfs.mount(paths, Box(found, directory))
+    network.enclose(Box(found, directory))
     return 0
 
 
@@ -108,6 +113,16 @@ def _mentions(directory: str, texts: tuple[str, ...]) -> bool:
     except OSError:
         return False
     return any(text in content for text in texts)
+
+
+def _leave_network(directory: str) -> None:
+    from . import record
+    from .facets import network
+    from .host import Box
+
+    found = record.load(directory)
+    if found is not None:
+        network.release(Box(found, directory))
 
 
 def _put_in_place(paths: Paths, directory: str, reboot: bool) -> int:

@@ -147,6 +147,46 @@ def _show_entry(entry: Any) -> str:
     return "{" + ", ".join(shown) + "}"
 
 
+def _rate(value: Any, field: Field) -> int:
+    rate = units.parse_rate(value)
+    if not (field.minimum or 0) <= rate <= (field.maximum or rate):
+        low, high = units.show_rate(field.minimum or 0), units.show_rate(field.maximum or 0)
+        raise ValueError(f"{value!r} is out of range; write a rate from {low} to {high}")
+    return rate
+
+
+def _parse_firewall(value: Any, _field: Field) -> dict[str, Any]:
+    """Who may speak to whom; what is not written is as without a firewall block."""
+    if not isinstance(value, Mapping):
+        raise ValueError("is not a map; write between: or node: below it, such as {between: deny}")
+    strange = sorted(str(key) for key in value if key not in FIREWALL)
+    if strange:
+        raise ValueError(f"has no option {strange[0]!r}; write between: or node:")
+    given = {**FIREWALL, **{key: entry for key, entry in value.items() if entry is not None}}
+    if given["between"] not in ("allow", "deny"):
+        raise ValueError(f"between: {given['between']!r} is not known here; write allow or deny")
+    node = given["node"]
+    if isinstance(node, str) and "/" not in node:
+        if node not in ("allow", "deny"):
+            raise ValueError(f"node: {node!r} is not known here; write allow, deny, or ports such as [tcp/53, udp/53]")
+        return given
+    try:
+        ports = _each(units.parse_port)(node, _field)
+    except ValueError as error:
+        raise ValueError(f"node: {error}") from None
+    return {**given, "node": sorted(ports) or "deny"}
+
+
+def _show_firewall(value: Any) -> str:
+    node = value["node"] if isinstance(value["node"], str) else "+".join(value["node"])
+    where = f" ({'+'.join(value['subnet'])})" if value.get("subnet") else ""
+    return f"between={value['between']}{where}, node={node}"
+
+
+# A network's firewall where nothing else is written.
+FIREWALL = {"between": "allow", "node": "deny"}
+
+
 def _count(value: Any, field: Field) -> int:
     number = units.parse_count(value)
     if field.minimum is not None and number < field.minimum:
@@ -230,6 +270,8 @@ KINDS: dict[str, Kind] = {
     "names": Kind(_each(_parse_name), _show_list, {"type": "list", "elements": "str"}, _LIST),
     "lines": Kind(_each(_parse_text), _show_list, {"type": "list", "elements": "str"}, _LIST),
     "hosts": Kind(_parse_map, _show_map, {"type": "dict"}, {"type": "object"}),
+    "rate": Kind(_rate, units.show_rate, {"type": "str"}, _TEXT),
+    "firewall": Kind(_parse_firewall, _show_firewall, {"type": "dict"}, {"type": "object"}),
     "build": Kind(lambda v, f: v, str, {"type": "dict"}, {"type": "object"}),
     "interfaces": Kind(lambda v, f: v, str, {"type": "dict"}, {"type": "object"}),
     "mount_source": Kind(lambda v, f: words.mount_source(v), str, {"type": "str"}, _TEXT),

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from . import words
-from .kinds import KINDS, NESTED, Field
+from .kinds import FIREWALL, KINDS, NESTED, Field
 
 # How far carrying out a change reaches, mildest first.
 REACHES = ("live", "create", "restart", "rebuild", "move", "destroy")
@@ -522,6 +522,8 @@ CONTAINER: tuple[Field, ...] = (
     ),
 )
 
+_SLOWEST, _FASTEST = 64 * 10**3, 32 * 10**9
+
 INTERFACE: tuple[Field, ...] = (
     Field(
         "on", "label", "network", "restart", "The network, by its name in C(networks).", required=True, example="public"
@@ -544,6 +546,35 @@ INTERFACE: tuple[Field, ...] = (
         "restart",
         "The MAC address; worked out from fleet, container and interface unless given.",
         example="02:00:00:aa:bb:cc",
+    ),
+    Field(
+        "rate_in",
+        "rate",
+        "network",
+        "live",
+        "The most that the container receives in a second, such as C(10mbit) or C(1gbit).",
+        minimum=_SLOWEST,
+        maximum=_FASTEST,
+        example="100mbit",
+    ),
+    Field(
+        "rate_out",
+        "rate",
+        "network",
+        "live",
+        "The most that the container sends in a second.",
+        minimum=_SLOWEST,
+        maximum=_FASTEST,
+        example="20mbit",
+    ),
+    Field(
+        "trusted",
+        "bool",
+        "network",
+        "live",
+        "Whether the container may send from any address, as a router does. Otherwise what does not come from its own "
+        "IP and MAC addresses is dropped.",
+        False,
     ),
 )
 
@@ -594,6 +625,17 @@ NETWORK: tuple[Field, ...] = (
         example="eth1",
     ),
     Field("mtu", "int", "network", "restart", "The largest packet, in bytes.", minimum=1280, maximum=65535),
+    Field(
+        "firewall",
+        "firewall",
+        "network",
+        "live",
+        "Who may speak to whom. C(between) is C(allow) or C(deny): whether containers of this network reach each "
+        "other. C(node) is C(allow), C(deny), or the ports of the node's own that they reach, such as "
+        "C([tcp/53, udp/53]).",
+        FIREWALL,
+        example={"between": "deny", "node": ["tcp/53", "udp/53"]},
+    ),
 )
 
 # What an interface is once its network is known: the rows that are recorded and compared.
@@ -604,6 +646,10 @@ RESOLVED_INTERFACE: tuple[Field, ...] = (
     Field("bridge", "text", "network", "live", ""),
     Field("ip", "lines", "network", "live", "", owned=True),
     Field("gateway", "addresses", "network", "live", "", owned=True),
+    Field("rate_in", "rate", "network", "live", ""),
+    Field("rate_out", "rate", "network", "live", ""),
+    Field("trusted", "bool", "network", "live", ""),
+    Field("firewall", "firewall", "network", "live", ""),
 )
 
 BUILD: tuple[Field, ...] = (

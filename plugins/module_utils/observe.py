@@ -16,7 +16,7 @@ from typing import Any
 
 from . import bridges, facets, record, runtime, store, trial
 from .engines import lxc
-from .facets import disk, io, memory
+from .facets import disk, io, memory, network
 from .host import Box, Host
 from .kernel import loop
 from .steps import ContainerSeen, NodeSeen
@@ -74,12 +74,13 @@ def observe(host: Host, declared: Mapping[str, Mapping[str, Any]] | None = None)
         online=online,
         swap_limit=memory.swap_can_be_limited(host),
         swap_alone=host.cgroup.version == 2,
-        cannot=io.cannot(host),
+        cannot={**io.cannot(host), **network.cannot()},
         quota=host.quota,
         makers=store.makers(),
         ext4_grows=loop.ext4_grows(),
         foreign_ids=foreign,
         own_ids=own,
+        meddled=tuple(facets.NETWORK.meddled),
         lacks=_lacks(own),
         lacks_for={
             name: lacks
@@ -159,6 +160,8 @@ def _lacks(own_ids: tuple[tuple[int, int], ...]) -> tuple[str, ...]:
     lacks = []
     if not any(os.access(f"{place}/lxc-start", os.X_OK) for place in ("/usr/bin", "/usr/local/bin")):
         lacks.append("LXC is not installed")
+    if not any(os.access(f"{place}/nft", os.X_OK) for place in ("/usr/sbin", "/usr/bin", "/sbin")):
+        lacks.append("nftables is not installed")
     if importlib.util.find_spec("pyroute2") is None:
         lacks.append(f"{sys.executable} has no pyroute2")
     if not own_ids:

@@ -21,7 +21,7 @@ from .definitions import Template
 from .desired import Desired
 from .plan_addresses import conflicts
 from .plan_moves import aside_steps, doubtful, move
-from .plan_networks import network_steps
+from .plan_networks import network_steps, rules_steps
 from .plan_templates import builds_for
 from .steps import PHASES, Change, ContainerSeen, NodeSeen, Plan, Step
 
@@ -38,6 +38,7 @@ def make(desired: Desired, node: NodeSeen) -> Plan:
     steps: list[Step] = []
     if node.runtime != node.own_runtime:
         steps.append(_runtime_step(node))
+    steps += rules_steps(node)
     if not node.lacks:
         ids = _Ids(desired, node, notes, errors)
         for name, wanted in concerned.items():
@@ -65,7 +66,7 @@ def _capability_errors(containers: Mapping[str, Mapping[str, Any]], node: NodeSe
         if wanted["state"] == "absent":
             continue
         errors += [f"{name}: {reason}" for reason in node.lacks_for.get(name, ())]
-        errors += [f"{name}: {path}: {why}" for path, why in node.cannot.items() if wanted.get(path) is not None]
+        errors += [f"{name}: {path}: {why}" for path in wanted if (why := _why_not(path, wanted, node))]
         if wanted.get("cpu_set"):
             missing = sorted(_numbers(wanted["cpu_set"]) - node.online)
             if missing:
@@ -79,6 +80,10 @@ def _capability_errors(containers: Mapping[str, Mapping[str, Any]], node: NodeSe
             errors.append(f"{name}: swap cannot be limited by this kernel; boot it with swapaccount=1, or delete swap:")
         errors += plan_disk.errors(name, wanted, node.containers.get(name), node)
     return errors
+
+
+def _why_not(path: str, wanted: Mapping[str, Any], node: NodeSeen) -> str | None:
+    return None if wanted[path] is None else node.cannot.get(_row(path))
 
 
 def _numbers(cpu_set: str) -> set[int]:
@@ -317,8 +322,13 @@ def _differences(target: Mapping[str, Any], seen: ContainerSeen) -> list[tuple[C
 
 def _looked(path: str, seen: ContainerSeen) -> bool:
     """Whether the node was asked about this option (of an interface: about the option of any interface)."""
+    return _row(path) in seen.looked
+
+
+def _row(path: str) -> str:
+    """The row of a path: of an interface, the option of any."""
     parts = path.split(".")
-    return (f"{parts[0]}.{parts[-1]}" if len(parts) == 3 else path) in seen.looked
+    return f"{parts[0]}.{parts[-1]}" if len(parts) == 3 else path
 
 
 def _owned(found: Iterable[str] | None, ours: Iterable[str]) -> list[str] | None:

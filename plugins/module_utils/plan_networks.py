@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The part of the change plan that concerns the node's bridges. Pure."""
+"""The part of the change plan that concerns the node's bridges and its rules for all networks. Pure."""
 
 from __future__ import annotations
 
@@ -23,6 +23,14 @@ def wanted_bridge(name: str, network: Mapping[str, Any]) -> dict[str, Any]:
         "mtu": network.get("mtu", 1500),
         "uplink": network.get("uplink"),
     }
+
+
+def rules_steps(node: NodeSeen) -> list[Step]:
+    """One step for all rules that somebody has meddled with, whatever containers they are about."""
+    if not node.meddled:
+        return []
+    change = Change("rules", "; ".join(node.meddled), "whole")
+    return [Step("node", "rules", "change", "node", "live", "changed on the node", "network", (change,))]
 
 
 def network_steps(desired: Desired, node: NodeSeen, steps: list[Step], notes: list[str]) -> list[Step]:

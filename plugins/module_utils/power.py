@@ -28,6 +28,7 @@ def start(host: Host, box: Box) -> None:
     try:
         lxc.await_monitor(host, box.name)
         network.clear(box)
+        network.enclose(box)
         rootfs.mount(host.paths, box)
         box.pid = lxc.start(host, box)
     except (lxc.EngineError, OSError) as error:

@@ -23,12 +23,13 @@ MODULES = (
     "beancounters", "boot", "bridges", "builder", "definitions", "desired", "engines/__init__", "engines/lxc",
     "facets/__init__", "facets/base", "facets/boot", "facets/cards", "facets/cpu", "facets/devices", "facets/disk",
     "facets/identity", "facets/io", "facets/memory", "facets/mounts", "facets/network", "facets/processes",
-    "facets/rlimits", "facets/security", "facets/sysctls", "facets/timezone", "facets/users", "files", "hook",
-    "host", "images", "kernel/__init__", "kernel/announce", "kernel/cgroup", "kernel/disks", "kernel/graft",
+    "facets/rlimits", "facets/security", "facets/sysctls", "facets/timezone", "facets/users", "files", "guard",
+    "hook", "host", "images", "kernel/__init__", "kernel/announce", "kernel/cgroup", "kernel/disks", "kernel/graft",
     "kernel/inroot", "kernel/links", "kernel/loop", "kernel/meters", "kernel/mounts", "kernel/namespaces",
-    "kernel/netlink", "kernel/quota", "kernel/shift", "kernel/syscalls", "kinds", "lock", "model", "moves/__init__",
-    "moves/arrival", "moves/arrive", "moves/remote", "moves/session", "paths", "plan_disk", "plan_networks",
-    "power", "record", "removal", "rootfs", "slots", "steps", "store", "tally", "units", "usage", "words",
+    "kernel/netlink", "kernel/nft", "kernel/quota", "kernel/shaping", "kernel/shift", "kernel/syscalls", "kinds",
+    "lock", "model", "moves/__init__", "moves/arrival", "moves/arrive", "moves/remote", "moves/session", "paths",
+    "plan_disk", "plan_networks", "power", "record", "removal", "rootfs", "slots", "steps", "store", "tally",
+    "units", "usage", "words",
 )  # fmt: skip
 
 # Without site.py a start of Python takes half the time; Debian's own packages (pyroute2) are then named by hand.

@@ -195,6 +195,8 @@ class NodeSeen:
     # Host id ranges ``(first, count)`` that others own, and those that LXC may map.
     foreign_ids: tuple[tuple[int, int], ...] = ()
     own_ids: tuple[tuple[int, int], ...] = ()
+    # How the tables that keep containers to their addresses differ from those that Carve makes.
+    meddled: tuple[str, ...] = ()
     # What a bootstrapped node has and this one lacks, in words.
     lacks: tuple[str, ...] = ()
     # What declared containers need and the node has not, in words, by container.

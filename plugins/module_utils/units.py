@@ -20,6 +20,8 @@ PAGE = 4096
 _SUFFIXES = {"": 1, "B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50}
 _SIZE = re.compile(r"^(\d{1,30}(?:\.\d{1,30})?)\s*([KMGTP]?)(?:i?B)?\Z", re.IGNORECASE | re.ASCII)
 _COUNTS = {"": 1, "k": 10**3, "m": 10**6}
+_RATES = {"bit": 1, "kbit": 10**3, "mbit": 10**6, "gbit": 10**9}
+_RATE = re.compile(r"^(\d{1,12}(?:\.\d{1,6})?)\s*([kmg]?bit)\Z", re.IGNORECASE | re.ASCII)
 # RFC 1123 section 2.1, in lower case, since LXC, the kernel and file systems compare names byte by byte.
 _LABEL = re.compile(r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")
 _MAC = re.compile(r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}\Z")
@@ -231,6 +233,33 @@ def parse_mac(value: Any) -> str:
     if int(text[:2], 16) & 1:
         raise ValueError(f"{value!r} is a group address; write a unicast one such as 02{text[2:]}")
     return text
+
+
+def parse_rate(value: Any) -> int:
+    """Bits in a second, whole octets of them, as the kernel counts (tc(8), PARAMETERS: powers of 1000)."""
+    text = f"{value}bit" if isinstance(value, int) and not isinstance(value, bool) else str(value).strip()
+    match = _RATE.match(text)
+    if not match:
+        raise ValueError(f"{value!r} is not a rate; write a number with a unit such as 10mbit, 500kbit or 1gbit")
+    number = round(float(match.group(1)) * _RATES[match.group(2).lower()])
+    return number - number % 8
+
+
+def show_rate(value: int) -> str:
+    """The shortest text that ``parse_rate`` reads back to the same number."""
+    for unit in ("gbit", "mbit", "kbit"):
+        text = f"{value / _RATES[unit]:.3f}".rstrip("0").rstrip(".")
+        if value >= _RATES[unit] and round(float(text) * _RATES[unit]) == value:
+            return f"{text}{unit}"
+    return f"{value}bit"
+
+
+def parse_port(value: Any) -> str:
+    """A port of a protocol, such as ``tcp/22``."""
+    match = re.match(r"^(tcp|udp)/(\d{1,5})\Z", str(value).strip().lower(), re.ASCII)
+    if not match or not 1 <= int(match.group(2)) <= 65535:
+        raise ValueError(f"{value!r} is not a port; write one with its protocol such as tcp/22 or udp/53")
+    return f"{match.group(1)}/{int(match.group(2))}"
 
 
 def family(address: str) -> int:

@@ -76,8 +76,9 @@ def show(paths: Paths, subject: Subject, rows: dict[str, beancounters.Row]) -> N
     """Put the beancounters where the container sees them. The directory is the node's: nothing of the container's is
     followed or written."""
     place = paths.shown(subject.name)
-    if os.path.isdir(place):
-        temporary = f"{place}/.{FILE}"
+    temporary = f"{place}/.{FILE}"
+    # One that was started by an earlier version has none.
+    with contextlib.suppress(FileNotFoundError):
         with open(temporary, "w", encoding="ascii") as handle:
             handle.write(beancounters.as_text(subject.slot, rows))
         os.chmod(temporary, 0o444)

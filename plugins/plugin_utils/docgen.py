@@ -48,6 +48,8 @@ _TYPES = {
     "argv": "list",
     "share": "number or percentage",
     "hosts": "map",
+    "rate": "rate",
+    "firewall": "map",
     "build": "map, see below",
     "interfaces": "map, see below",
     "keyed": "map",

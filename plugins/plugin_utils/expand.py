@@ -27,9 +27,8 @@ _RESOURCES = frozenset(row.name for row in model.CONTAINER if row.resource)
 _MEANINGS = {row.name: frozenset(model.meanings(row)) for row in model.CONTAINER}
 # The other words for what an option says, such as OpenVZ's.
 _SYNONYMS = {
-    name: synonyms
+    name: tuple(other for other, also in _MEANINGS.items() if other != name and also & meant)
     for name, meant in _MEANINGS.items()
-    if (synonyms := tuple(other for other, also in _MEANINGS.items() if other != name and also & meant))
 }
 
 

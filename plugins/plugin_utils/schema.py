@@ -71,6 +71,7 @@ ROLLOUT: tuple[Field, ...] = (
 _PATTERNS = {
     "size": r"^\s*\d+(\.\d+)?\s*[KMGTPkmgtp]?([iI]?[bB])?\s*$",
     "cpus": r"^\s*\d*\.?\d+\s*$",
+    "rate": r"^\s*\d+(\.\d+)?\s*[kmgKMG]?[bB][iI][tT]\s*$",
     "cpulimit": r"^\s*\d+(\.\d+)?\s*%?\s*$",
     "cpu_set": r"^[\d\s,-]+$",
     "label": LABEL,
@@ -336,6 +337,10 @@ def _kind(row: Field, *, empty: bool) -> Schema:
     result = dict(kinds.KINDS[row.kind].schema)
     if row.kind == "hosts":
         result["additionalProperties"] = {"type": ["string", "null"] if empty else "string", "examples": ["10.20.0.5"]}
+    if row.kind == "firewall":
+        # For editors to offer; what is wrong with it is better said by the kind itself, and once.
+        between, node = {"examples": ["allow", "deny"]}, {"examples": ["allow", "deny", ["tcp/53", "udp/53"]]}
+        return {"type": "object", "properties": {"between": between, "node": node}}
     if row.kind == "choices":
         result = {"type": "array", "items": {"enum": list(row.choices)}, "minItems": 1, "uniqueItems": True}
     elif row.kind == "keyed":

@@ -23,18 +23,8 @@ _UNLIMITED = (1 << 63) - 1
 # A limit that was met is no refusal: the kernel made room.
 _REFUSED = ("oomguarpages", "numproc", "swappages")
 _HEAD = (
-    "container",
-    "node",
-    "ram",
-    "swap",
-    "processes",
-    "cpu time",
-    "disk read",
-    "written",
-    "net in",
-    "out",
-    "failures",
-)
+    "container", "node", "ram", "swap", "processes", "disk", "cpu time", "read", "written", "net in", "out", "failures",
+)  # fmt: skip
 Containers = Mapping[str, Mapping[str, Any]]
 
 
@@ -76,6 +66,7 @@ def _line(node: str, name: str, found: Mapping[str, Any]) -> list[str]:
         _of_limit("physpages", rows) if found["state"] == "running" else "stopped",
         _of_limit("swappages", rows),
         _of_limit("numproc", rows),
+        _disk(found),
         duration(use["cpu"]["cpu_us"]),
         size(use["disk_traffic"]["read_bytes"]),
         size(use["disk_traffic"]["written_bytes"]),
@@ -93,6 +84,14 @@ def _of_limit(resource: str, rows: Mapping[str, Mapping[str, int | None]]) -> st
     return held if limit in (None, _UNLIMITED) else f"{held} of {_shown(resource, limit)}"
 
 
+def _disk(found: Mapping[str, Any]) -> str:
+    """What the container's own files take, of what it may have."""
+    used, limit = found.get("disk_in_use"), (found.get("declared") or {}).get("disk")
+    if used is None:
+        return "-"
+    return size(used) + (f" of {clean(limit)}" if limit else "")
+
+
 def _details(node: str, name: str, found: Mapping[str, Any]) -> list[str]:
     use = found["usage"]
     lines = [f"{clean(name)} on {clean(node)}, {clean(found['state'])}"]
@@ -107,7 +106,7 @@ def _details(node: str, name: str, found: Mapping[str, Any]) -> list[str]:
     lines += [f"  {line}" for line in _aligned(rows, left=(0,))]
     cpu, disk = use["cpu"], use["disk_traffic"]
     lines.append(f"  cpu time {duration(cpu['cpu_us'])}, held back {duration(cpu['throttled_us'])}")
-    lines.append(f"  disk: read {size(disk['read_bytes'])}, written {size(disk['written_bytes'])}")
+    lines.append(f"  disk: {_disk(found)}, read {size(disk['read_bytes'])}, written {size(disk['written_bytes'])}")
     for interface, traffic in use["network_traffic"].items():
         parts = (
             f"{way} {size(traffic[f'{way}_bytes'])} ({traffic[f'{way}_packets']} packets)" for way in ("in", "out")

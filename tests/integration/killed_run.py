@@ -28,8 +28,8 @@ _SOURCES = f"{Path(reconcile.__file__).parent}/"
 _SYSCALLS = f"{_SOURCES}kernel/syscalls.py"
 # Python's own doors to the kernel through which something on the node is changed or waited for.
 _DOORS = {
-    "chmod", "chown", "fchmod", "fchown", "fork", "fork_exec", "fsync", "kill", "mkdir", "open", "poll", "pwrite",
-    "rename", "rmdir", "send", "sendmsg", "sendto", "symlink", "truncate", "unlink", "waitpid", "write",
+    "chmod", "chown", "fchmod", "fchown", "fork", "fork_exec", "fsync", "ioctl", "kill", "mkdir", "open", "poll",
+    "pwrite", "rename", "rmdir", "send", "sendmsg", "sendto", "symlink", "truncate", "unlink", "waitpid", "write",
 }  # fmt: skip
 
 

@@ -11,6 +11,7 @@ inside; delete it from the manifest, and it is undone. After each, the value is 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -47,16 +48,16 @@ class Case:
 
 def prove(fleet: Fleet, name: str, cases: Sequence[Case], **others: Any) -> None:
     """Take one container with all of these options through the shape. ``others`` is declared of it throughout."""
-    first, second = _merged(cases, "first"), _merged(cases, "second")
+    first, second = _merged(cases, "first", others), _merged(cases, "second", others)
     reaches = {case.reach for case in cases}
     allow = sorted(reaches - {"live"})
-    fleet.declare(name, **others, **first)
+    fleet.declare(name, **first)
     fleet.apply()  # which asks again, and expects no change
     booted(name)
     _read(name, cases, "of_first")
 
     born = start_time(name)
-    fleet.declare(name, **others, **second)
+    fleet.declare(name, **second)
     changed = fleet.apply(allow)
     named = {change["field"] for step in changed["steps"] for change in step["changes"]}
     assert named >= {case.option for case in cases}, named
@@ -78,9 +79,9 @@ def prove(fleet: Fleet, name: str, cases: Sequence[Case], **others: Any) -> None
     booted(name)
     _read(name, cases, "of_second")
 
-    fleet.declare(name, **others, **second, state="stopped")
+    fleet.declare(name, **{**second, "state": "stopped"})
     fleet.apply()
-    fleet.declare(name, **others, **second)
+    fleet.declare(name, **second)
     fleet.apply()
     booted(name)
     _read(name, cases, "of_second")
@@ -98,9 +99,10 @@ def prove(fleet: Fleet, name: str, cases: Sequence[Case], **others: Any) -> None
     _read(name, [case for case in cases if case.undone is not None], "undone")
 
 
-def _merged(cases: Sequence[Case], which: str) -> dict[str, Any]:
-    """The options of all cases in one map. Two may write into one interface."""
+def _merged(cases: Sequence[Case], which: str, others: dict[str, Any]) -> dict[str, Any]:
+    """The options of all cases and others in one map. Two may write into one interface."""
     result: dict[str, Any] = {}
+    _merge(result, others)
     for case in cases:
         _merge(result, getattr(case, which))
     return result
@@ -111,7 +113,7 @@ def _merge(into: dict[str, Any], more: dict[str, Any]) -> None:
         if isinstance(value, dict) and isinstance(into.get(key), dict):
             _merge(into[key], value)
         else:
-            into[key] = {**value} if isinstance(value, dict) else value
+            into[key] = copy.deepcopy(value)
 
 
 def _read(name: str, cases: Sequence[Case], expected: str) -> None:

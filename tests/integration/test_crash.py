@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.carve.vps.plugins.module_utils import info, record
+from ansible_collections.carve.vps.plugins.module_utils import info, record, store
 from ansible_collections.carve.vps.plugins.module_utils.engines import lxc
 from ansible_collections.carve.vps.plugins.module_utils.paths import Paths
 from ansible_collections.carve.vps.tests.integration import killed_run
@@ -86,9 +86,11 @@ def assert_only_whole_containers(fleet: Fleet, point: str) -> None:
         kept = record.load(str(directory))
         assert found["managed"] and found["fleet"] == fleet.name and kept is not None, f"{point}: {name}"
         assert "lxc.idmap" in (directory / "config").read_text(encoding="utf-8"), f"{point}: {name}"
-        for place, owner in (("root", 0), ("work", 0), ("upper", kept.base_id), ("upper/etc/hostname", kept.base_id)):
-            assert (directory / place).lstat().st_uid == owner or place == "root", f"{point}: {name}: {place}"
-        assert (directory / "upper/etc/machine-id").read_text(encoding="ascii") == f"{kept.uuid}\n", f"{point}: {name}"
+        with store.mounted(str(directory)) as own:
+            for place, owner in (("work", 0), ("upper", kept.base_id), ("upper/etc/hostname", kept.base_id)):
+                assert Path(own, place).lstat().st_uid == owner, f"{point}: {name}: {place}"
+            machine_id = Path(own, "upper/etc/machine-id").read_text(encoding="ascii")
+            assert machine_id == f"{kept.uuid}\n", f"{point}: {name}"
         assert Path(Paths().template(kept.fields["template"], kept.digest), "rootfs/usr/bin").is_dir(), (
             f"{point}: {name}"
         )
@@ -105,10 +107,16 @@ def assert_converges(fleet: Fleet, point: str) -> None:
     assert names_in(Paths().kept) == set(), point
     assert names_in(Paths().containers) == set(fleet.containers), point
     for name in fleet.containers:
-        assert names_in(Paths().container(name)) == {"carve.json", "config", "root", "upper", "work"}, point
+        parts = {"disk", "disk.img"} if "disk" in fleet.containers[name] else {"upper", "work"}
+        assert names_in(Paths().container(name)) == {"carve.json", "config", "root", *parts}, point
     running = {name for name in fleet.containers if lxc.init_pid(host(), name)}
     assert running == {name for name, options in fleet.containers.items() if options.get("state") != "stopped"}, point
-    mounted = sorted((f"{Paths().container(name)}/root", "overlay") for name in running)
+    limited = [name for name in running if "disk" in fleet.containers[name]]
+    own = {name: store.kind_of(f"{Paths().container(name)}/disk.img") for name in limited}
+    mounted = sorted(
+        [(f"{Paths().container(name)}/root", "overlay") for name in running]
+        + [(f"{Paths().container(name)}/disk", str(kind)) for name, kind in own.items()]
+    )
     # A monitor unmounts after it has said that its container has stopped.
     wait_for(f"{point}: only {mounted} to be mounted, not {mounts()}", lambda: mounts() == mounted, 10)
     wait_for(f"{point}: the processes of the killed run to end", lambda: orphans() == [], 10)
@@ -134,11 +142,13 @@ def orphans() -> list[str]:
 Declare = Callable[[Fleet], None]
 
 
-def each_point(fleet: Fleet, most: int, before: Declare, after: Declare) -> None:
-    """From one state to another, with the run killed at one point after the other."""
+def each_point(fleet: Fleet, most: int, before: Declare, after: Declare, anew: bool = False) -> None:
+    """From one state to another, with the run killed at one point after the other; ``anew``: there is no way back."""
 
     def at_start() -> None:
         fleet.containers = {}
+        if anew:
+            fleet.run(ALL)
         before(fleet)
         result = fleet.run(ALL)
         assert not result.get("failed"), result["msg"]
@@ -311,6 +321,29 @@ def assert_converges_with(fleet: Fleet, gate: dict[str, Any], point: str) -> Non
     before, fleet.options = fleet.options, {"gate": gate}
     assert_converges(fleet, point)
     fleet.options = before
+
+
+def two_with_filesystems(fleet: Fleet) -> None:
+    fleet.declare("x-a", stop_timeout=0, disk="320M")
+    fleet.declare("x-b", stop_timeout=0, disk="64M", inodes="2k")
+
+
+def two_with_larger_filesystems(fleet: Fleet) -> None:
+    two_with_filesystems(fleet)
+    fleet.containers["x-a"]["disk"] = "400M"
+    fleet.containers["x-b"]["processes"] = 300
+
+
+def test_making_filesystems(fleet: Fleet) -> None:
+    each_point(fleet, 10, nothing, two_with_filesystems)
+
+
+def test_growing_filesystems(fleet: Fleet) -> None:
+    each_point(fleet, 6, two_with_filesystems, two_with_larger_filesystems, anew=True)
+
+
+def test_removing_filesystems(fleet: Fleet) -> None:
+    each_point(fleet, 6, two_with_filesystems, nothing)
 
 
 def test_restarting(fleet: Fleet) -> None:

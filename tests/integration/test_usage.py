@@ -180,7 +180,7 @@ def _flows(way: str, send: Callable[[], object]) -> None:
 
 def _send_in() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as line:
-        for _ in range(200):
+        for _packet in range(200):
             with contextlib.suppress(OSError):
                 line.sendto(bytes(1000), (ADDRESS, 9))
 

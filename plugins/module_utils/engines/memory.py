@@ -21,9 +21,11 @@ LIVE_ROWS = frozenset(row for facet in facets.ALL for row in facet.live_rows)
 def carry_out(plan: Plan, node: NodeSeen, fleet: str) -> NodeSeen:
     """The node after every step that is not held back."""
     containers, templates, bridges = dict(node.containers), dict(node.templates), dict(node.bridges)
-    runtime = node.runtime
+    runtime, meddled = node.runtime, node.meddled
     for step in plan.doable:
-        if step.kind == "node":
+        if step.kind == "node" and step.name == "rules":
+            meddled = ()
+        elif step.kind == "node":
             runtime = node.own_runtime
         elif step.kind == "template":
             _template(templates, step)
@@ -37,7 +39,7 @@ def carry_out(plan: Plan, node: NodeSeen, fleet: str) -> NodeSeen:
             containers[step.name] = _made(step, fleet, containers[step.name].running)
         else:
             containers[step.name] = _DEEDS[step.action](containers[step.name], step)
-    return replace(node, containers=containers, templates=templates, bridges=bridges, runtime=runtime)
+    return replace(node, containers=containers, templates=templates, bridges=bridges, runtime=runtime, meddled=meddled)
 
 
 def running(seen: ContainerSeen) -> ContainerSeen:

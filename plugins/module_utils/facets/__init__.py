@@ -24,6 +24,7 @@ from .sysctls import Sysctls
 from .timezone import Timezone
 from .users import Users
 
+NETWORK = Network()
 ALL: tuple[Facet, ...] = (
     Identity(),
     Timezone(),
@@ -35,7 +36,7 @@ ALL: tuple[Facet, ...] = (
     Processes(),
     Rlimits(),
     Disk(),
-    Network(),
+    NETWORK,
     Cards(),
     Sysctls(),
     Mounts(),

@@ -26,7 +26,7 @@ def routes() -> Any:
     return IPRoute()
 
 
-def _ignoring(numbers: tuple[int, ...], call: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+def ignoring(numbers: tuple[int, ...], call: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
     from pyroute2.netlink.exceptions import NetlinkError
 
     try:
@@ -46,9 +46,9 @@ def ensure_bridge(name: str, alias: str) -> int:
     with routes() as ipr:
         index = index_of(ipr, name)
         if index is None:
-            _ignoring((), ipr.link, "add", ifname=name, kind="bridge")
+            ignoring((), ipr.link, "add", ifname=name, kind="bridge")
             index = int(ipr.link_lookup(ifname=name)[0])
-        _ignoring((), ipr.link, "set", index=index, state="up", IFLA_IFALIAS=alias)
+        ignoring((), ipr.link, "set", index=index, state="up", IFLA_IFALIAS=alias)
         return index
 
 
@@ -56,7 +56,7 @@ def remove_link(name: str) -> None:
     with routes() as ipr:
         index = index_of(ipr, name)
         if index is not None:
-            _ignoring((errno.ENODEV,), ipr.link, "del", index=index)
+            ignoring((errno.ENODEV,), ipr.link, "del", index=index)
 
 
 def set_link(name: str, **attributes: Any) -> None:
@@ -67,7 +67,7 @@ def set_link(name: str, **attributes: Any) -> None:
             raise OSError(errno.ENODEV, f"there is no network card {name}")
         if isinstance(attributes.get("master"), str):
             attributes["master"] = index_of(ipr, attributes["master"]) or 0
-        _ignoring((), ipr.link, "set", index=index, **attributes)
+        ignoring((), ipr.link, "set", index=index, **attributes)
 
 
 def add_addresses(link: str, addresses: list[str]) -> None:
@@ -75,7 +75,7 @@ def add_addresses(link: str, addresses: list[str]) -> None:
         index = index_of(ipr, link)
         for address in addresses:
             ip, _sep, length = address.partition("/")
-            _ignoring((errno.EEXIST,), ipr.addr, "add", index=index, address=ip, prefixlen=int(length))
+            ignoring((errno.EEXIST,), ipr.addr, "add", index=index, address=ip, prefixlen=int(length))
 
 
 def remove_addresses(link: str, addresses: list[str]) -> None:
@@ -89,7 +89,7 @@ def remove_addresses(link: str, addresses: list[str]) -> None:
         for address in addresses:
             ip, _sep, length = address.partition("/")
             gone = (errno.EADDRNOTAVAIL, errno.ENODEV)
-            _ignoring(gone, ipr.addr, "del", index=index, address=ip, prefixlen=int(length))
+            ignoring(gone, ipr.addr, "del", index=index, address=ip, prefixlen=int(length))
 
 
 def add_host_routes(link: str, addresses: list[str]) -> None:
@@ -98,7 +98,7 @@ def add_host_routes(link: str, addresses: list[str]) -> None:
         index = index_of(ipr, link)
         for address in addresses:
             scope = {"scope": _SCOPE_LINK} if family(address) == 4 else {}
-            _ignoring((errno.EEXIST,), ipr.route, "add", dst=address, oif=index, family=_AF[family(address)], **scope)
+            ignoring((errno.EEXIST,), ipr.route, "add", dst=address, oif=index, family=_AF[family(address)], **scope)
 
 
 def remove_host_routes(link: str, addresses: list[str]) -> None:
@@ -107,7 +107,7 @@ def remove_host_routes(link: str, addresses: list[str]) -> None:
         for address in addresses:
             scope = {"scope": _SCOPE_LINK} if family(address) == 4 else {}
             gone = (errno.ESRCH, errno.ENODEV)
-            _ignoring(gone, ipr.route, "del", dst=address, oif=index, family=_AF[family(address)], **scope)
+            ignoring(gone, ipr.route, "del", dst=address, oif=index, family=_AF[family(address)], **scope)
 
 
 def answer_for(link: str, gateways: list[str]) -> None:
@@ -118,7 +118,7 @@ def answer_for(link: str, gateways: list[str]) -> None:
             if family(gateway) == 6:
                 with open(f"/proc/sys/net/ipv6/conf/{link}/proxy_ndp", "w", encoding="ascii") as handle:
                     handle.write("1")
-            _ignoring(
+            ignoring(
                 (errno.EEXIST,), ipr.neigh, "add", dst=gateway, ifindex=index, flags=8, family=_AF[family(gateway)]
             )
 
@@ -132,14 +132,14 @@ def add_default_routes(link: str, gateways: list[str], on_link: bool) -> None:
             common = {"oif": index, "family": _AF[family(gateway)]}
             if on_link:
                 scope = {"scope": _SCOPE_LINK} if family(gateway) == 4 else {}
-                _ignoring((errno.EEXIST,), ipr.route, "add", dst=f"{gateway}/{length}", **common, **scope)
-            _ignoring((errno.EEXIST,), ipr.route, "add", dst="default", gateway=gateway, **common)
+                ignoring((errno.EEXIST,), ipr.route, "add", dst=f"{gateway}/{length}", **common, **scope)
+            ignoring((errno.EEXIST,), ipr.route, "add", dst="default", gateway=gateway, **common)
 
 
 def remove_default_routes(link: str, gateways: list[str]) -> None:
     with routes() as ipr:
         index = index_of(ipr, link)
         for gateway in gateways:
-            _ignoring(
+            ignoring(
                 (errno.ESRCH,), ipr.route, "del", dst="default", gateway=gateway, oif=index, family=_AF[family(gateway)]
             )

@@ -25,7 +25,7 @@ _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER, _IFLA_IFALIAS = 1, 3, 4, 1
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY = 1, 4, 5
 _NDA_DST, _NTF_PROXY = 1, 8
-_IFA_F_PERMANENT = 0x80
+_IFA_F_PERMANENT, _IFF_UP = 0x80, 1
 _MAIN_TABLE = 254
 _FAMILIES = {socket.AF_INET: 4, socket.AF_INET6: 6}
 
@@ -39,6 +39,7 @@ class Link:
     mtu: int
     master: int
     alias: str
+    up: bool = True
     addresses: list[str] = field(default_factory=list)
     gateways: list[str] = field(default_factory=list)
     # Host routes without a gateway: how the node reaches the addresses of a routed container.
@@ -61,19 +62,20 @@ def links(routes: bool = True, proxies: bool = False) -> dict[int, Link]:
     """The links of the thread's own namespace by index."""
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE) as sock:
         found: dict[int, Link] = {}
-        for body in _dump(sock, _GETLINK, struct.pack("=BxHiII", 0, 0, 0, 0, 0)):
-            index = struct.unpack_from("=BxHiII", body)[2]
-            at = _attributes(body, 16)
+        for body in dump(sock, _GETLINK, struct.pack("=BxHiII", 0, 0, 0, 0, 0)):
+            _family, _type, index, flags, _change = struct.unpack_from("=BxHiII", body)
+            at = attributes(body, 16)
             found[index] = Link(
                 name=_text(at.get(_IFLA_IFNAME)),
                 mac=":".join(f"{octet:02x}" for octet in at.get(_IFLA_ADDRESS, b"")),
                 mtu=_number(at.get(_IFLA_MTU)),
                 master=_number(at.get(_IFLA_MASTER)),
                 alias=_text(at.get(_IFLA_IFALIAS)),
+                up=bool(flags & _IFF_UP),
             )
-        for body in _dump(sock, _GETADDR, struct.pack("=BBBBi", 0, 0, 0, 0, 0)):
+        for body in dump(sock, _GETADDR, struct.pack("=BBBBi", 0, 0, 0, 0, 0)):
             family, length, flags, scope, index = struct.unpack_from("=BBBBi", body)
-            at = _attributes(body, 8)
+            at = attributes(body, 8)
             raw = at.get(_IFA_LOCAL, at.get(_IFA_ADDRESS))
             # Scope 253 is the link's own fe80 address, which the kernel makes by itself.
             if raw and family in _FAMILIES and flags & _IFA_F_PERMANENT and scope != 253 and index in found:
@@ -86,11 +88,11 @@ def links(routes: bool = True, proxies: bool = False) -> dict[int, Link]:
 
 
 def _add_routes(sock: socket.socket, found: dict[int, Link]) -> None:
-    for body in _dump(sock, _GETROUTE, struct.pack("=BBBBBBBBI", 0, 0, 0, 0, 0, 0, 0, 0, 0)):
+    for body in dump(sock, _GETROUTE, struct.pack("=BBBBBBBBI", 0, 0, 0, 0, 0, 0, 0, 0, 0)):
         family, length, _src, _tos, table = struct.unpack_from("=BBBBB", body)
         if family not in _FAMILIES or table != _MAIN_TABLE:
             continue
-        at = _attributes(body, 12)
+        at = attributes(body, 12)
         link = found.get(_number(at.get(_RTA_OIF)))
         if link is None:
             continue
@@ -102,14 +104,15 @@ def _add_routes(sock: socket.socket, found: dict[int, Link]) -> None:
 
 def _add_proxies(sock: socket.socket, found: dict[int, Link]) -> None:
     for family in _FAMILIES:
-        for body in _dump(sock, _GETNEIGH, struct.pack("=BxxxiHBB", family, 0, 0, _NTF_PROXY, 0)):
+        for body in dump(sock, _GETNEIGH, struct.pack("=BxxxiHBB", family, 0, 0, _NTF_PROXY, 0)):
             index, _state, flags = struct.unpack_from("=iHB", body, 4)
-            raw = _attributes(body, 12).get(_NDA_DST)
+            raw = attributes(body, 12).get(_NDA_DST)
             if raw and flags & _NTF_PROXY and index in found:
                 found[index].proxied.add(socket.inet_ntop(family, raw))
 
 
-def _dump(sock: socket.socket, kind: int, body: bytes) -> Iterable[bytes]:
+def dump(sock: socket.socket, kind: int, body: bytes) -> Iterable[bytes]:
+    """The bodies of what the kernel answers to a request for a whole table."""
     sock.send(struct.pack("=IHHII", 16 + len(body), kind, _DUMP, 1, 0) + body)
     while True:
         data = sock.recv(1 << 17)
@@ -125,7 +128,8 @@ def _dump(sock: socket.socket, kind: int, body: bytes) -> Iterable[bytes]:
             offset += (size + 3) & ~3
 
 
-def _attributes(body: bytes, offset: int) -> dict[int, bytes]:
+def attributes(body: bytes, offset: int) -> dict[int, bytes]:
+    """The attributes that follow a message's or an attribute's own header (netlink(7))."""
     return dict(_each_attribute(body, offset))
 
 

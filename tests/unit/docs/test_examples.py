@@ -50,7 +50,7 @@ containers:
 # Programs that are not Carve's.
 PROGRAMS = {
     "ansible-galaxy", "ansible-inventory", "apt-get", "cat", "du", "export", "findmnt", "ip", "journalctl",
-    "lxc-attach", "lxc-info", "lxc-ls", "lxc-stop", "ping", "pip", "python3", "systemctl",
+    "lxc-attach", "lxc-info", "lxc-ls", "lxc-stop", "nft", "ping", "pip", "python3", "systemctl",
 }  # fmt: skip
 LANGUAGES = {"python", "yaml", "sh", "console", "text", "mermaid"}
 # Groups that playbooks name.

@@ -61,6 +61,7 @@ def test_a_routed_interface() -> None:
     assert flat == {
         "mode": "routed", "mac": "02:00:00:aa:bb:cc",
         "ip": ["203.0.113.10/32", "2001:db8::10/128"], "gateway": ["169.254.1.1", "fe80::1"],
+        "trusted": False, "firewall": {"between": "allow", "node": "deny"},
     }  # fmt: skip
 
 
@@ -70,6 +71,7 @@ def test_a_bridged_interface() -> None:
     assert flat == {
         "mode": "bridged", "mac": desired.mac("acme", "web", "eth0"), "bridge": "br-lan", "mtu": 1400,
         "ip": ["10.20.0.5/24", "fd00:20::5/64"], "gateway": ["10.20.0.1", "fd00:20::1"],
+        "trusted": False, "firewall": {"between": "allow", "node": "deny"},
     }  # fmt: skip
 
 

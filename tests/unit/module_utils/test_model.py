@@ -119,7 +119,10 @@ def test_problems(name: str, value: Any, message: str) -> None:
 
 
 def test_what_is_required_is_missed() -> None:
-    assert model.canonical(model.INTERFACE, {}) == ({}, [Problem(("on",), "is missing; write on: public")])
+    assert model.canonical(model.INTERFACE, {}) == (
+        {"trusted": False},
+        [Problem(("on",), "is missing; write on: public")],
+    )
     assert model.canonical(model.NETWORK, {"subnet": "10.0.0.0/8"})[1] == [
         Problem(("mode",), "is missing; write mode: bridged or routed")
     ]

@@ -50,13 +50,17 @@ def stopped() -> dict[str, Any]:
 
 def test_a_line_for_each_container_of_the_fleet_as_people_sort_them() -> None:
     nodes = {
-        "node2": {"web-10": container(), "strange": {"managed": False}, "other": container("another")},
+        "node2": {
+            "web-10": container(disk_in_use=1 << 30, declared={"disk": "5G"}),
+            "strange": {"managed": False},
+            "other": container("another"),
+        },
         "node1": {"web-2": stopped()},
     }
     assert usagetext.table(nodes, "acme").splitlines() == [
-        "container  node            ram  swap  processes  cpu time  disk read  written  net in  out  failures",
-        "web-2      node1       stopped     -          -    3h 12m         1G     310M      1K   2K  numproc 12",
-        "web-10     node2  212M of 512M     0  23 of 400    3h 12m         1G     310M      1K   2K  numproc 12",
+        "container  node            ram  swap  processes      disk  cpu time  read  written  net in  out  failures",
+        "web-2      node1       stopped     -          -         -    3h 12m    1G     310M      1K   2K  numproc 12",
+        "web-10     node2  212M of 512M     0  23 of 400  1G of 5G    3h 12m    1G     310M      1K   2K  numproc 12",
     ]
     assert usagetext.table(nodes, "nobody") == "There is no container of fleet nobody."
 
@@ -71,7 +75,7 @@ def test_all_of_one_container() -> None:
     assert rows["numfile"] == ["not", "tracked", "-", "-", "-", "-"]
     assert lines[-5:] == [
         "  cpu time 3h 12m, held back 1.5s",
-        "  disk: read 1G, written 310M",
+        "  disk: -, read 1G, written 310M",
         "  eth0: in 0.98K (10 packets), out 2K (5 packets)",
         "  eth1: in 24 (1 packets), out 0 (0 packets)",
         "  network buffers of all kinds: 12K",

@@ -13,11 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.carve.vps.plugins.module_utils import desired, slots
+from ansible_collections.carve.vps.plugins.module_utils import desired, guard, slots
 from ansible_collections.carve.vps.plugins.module_utils.facets import network
 from ansible_collections.carve.vps.plugins.module_utils.facets.network import Network
 from ansible_collections.carve.vps.plugins.module_utils.host import Box
-from ansible_collections.carve.vps.plugins.module_utils.kernel import links, namespaces, netlink, syscalls
+from ansible_collections.carve.vps.plugins.module_utils.kernel import (
+    links,
+    namespaces,
+    netlink,
+    nft,
+    shaping,
+    syscalls,
+)
 from ansible_collections.carve.vps.plugins.module_utils.steps import Change
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,13 +32,18 @@ from hypothesis import strategies as st
 from unit.module_utils.facets import boxes
 
 MAC = "02:00:00:00:00:01"
+GUARD: dict[str, Any] = {
+    "network.eth0.trusted": False, "network.eth0.firewall": {"between": "allow", "node": "deny"},
+}  # fmt: skip
 BRIDGED: dict[str, Any] = {
     "network.eth0.mode": "bridged", "network.eth0.mac": MAC, "network.eth0.bridge": "br-lan", "network.eth0.mtu": 1400,
     "network.eth0.ip": ["10.20.0.5/24", "fd00:20::5/64"], "network.eth0.gateway": ["10.20.0.1", "fd00:20::1"],
+    **GUARD,
 }  # fmt: skip
 ROUTED: dict[str, Any] = {
     "network.eth0.mode": "routed", "network.eth0.mac": MAC,
     "network.eth0.ip": ["203.0.113.5/32", "2001:db8::5/128"], "network.eth0.gateway": ["169.254.1.1", "fe80::1"],
+    **GUARD,
 }  # fmt: skip
 
 
@@ -248,3 +260,85 @@ def test_an_interface_that_is_gone_shows_nothing() -> None:
         Network().apply_live(HOST, box, [Change("network.eth0.ip", None, ["10.20.0.5/24"])])
 
     on_a_node(work, BRIDGED)
+
+
+# --- What an interface may send, to whom and how fast
+
+
+def meddled(box: Box) -> list[str]:
+    facet = Network()
+    facet.observe(HOST, [box])
+    return facet.meddled
+
+
+@both
+def test_rates_are_found_mended_and_lifted(fields: dict[str, Any]) -> None:
+    def work(box: Box) -> None:
+        for rates in ((10**7, 64_000), (10**9, 10**6)):
+            change(box, rate_in=rates[0], rate_out=rates[1])
+            seen = observed(box)
+            assert (seen["network.eth0.rate_in"], seen["network.eth0.rate_out"]) == rates
+        # As after a reboot from inside: the pair is another one.
+        links.remove_link(network.host_end(box, "eth0"))
+        make_pair(box)
+        network.limit_rates(box)
+        assert observed(box)["network.eth0.rate_out"] == 10**6
+        shaping.limit_received(network.host_end(box, "eth0"), "none", None)
+        assert observed(box)["network.eth0.rate_out"] is None
+        change(box, rate_in=None, rate_out=10**6)
+        seen = observed(box)
+        assert (seen.get("network.eth0.rate_in"), seen["network.eth0.rate_out"]) == (None, 10**6)
+        change(box, rate_out=None)
+        assert network.shaper(box, "eth0") not in {link.name for link in netlink.links().values()}
+
+    on_a_node(work, fields)
+
+
+@both
+def test_who_is_not_enclosed_is_seen_and_mended(fields: dict[str, Any]) -> None:
+    family = "bridge" if fields is BRIDGED else "inet"
+
+    def work(box: Box) -> None:
+        for meddle in ("delete element {} carve guarded {{ v20-eth0 }}",
+                       'add element {} carve v4 {{ "v20-eth0" . 192.0.2.9 }}'):  # fmt: skip
+            nft.run(meddle.format(family))
+            assert observed(box)["network.eth0.trusted"] is True
+            assert meddled(box) == []
+            change(box, trusted=False)
+            assert observed(box) == known(fields)
+        nft.run("add element inet carve open4 { " + fields["network.eth0.ip"][0].partition("/")[0] + " . tcp . 22 }")
+        assert observed(box)["network.eth0.firewall"] is None
+        change(box, firewall=fields["network.eth0.firewall"])
+        assert observed(box) == known(fields)
+
+    on_a_node(work, fields)
+
+
+@both
+def test_rules_that_are_gone_are_named_once_and_made_anew(fields: dict[str, Any]) -> None:
+    def work(box: Box) -> None:
+        nft.run("flush ruleset")
+        assert meddled(box) == ["bridge carve is gone", "inet carve is gone", "arp carve is gone"]
+        assert observed(box) == known(fields)
+        network.restore([box])
+        assert meddled(box) == []
+        assert observed(box) == known(fields)
+        nft.run("insert rule bridge carve own accept")
+        assert meddled(box) == ["bridge carve has other rules"]
+
+    on_a_node(work, fields)
+
+
+@both
+def test_trusted_and_back(fields: dict[str, Any]) -> None:
+    def work(box: Box) -> None:
+        change(box, trusted=True)
+        assert observed(box)["network.eth0.trusted"] is True
+        change(box, ip=[])
+        change(box, trusted=False)
+        assert observed(box)["network.eth0.trusted"] is False
+        network.release(box)
+        tables = nft.tables(guard.RULES, guard.TABLE)
+        assert [members for table in tables.values() for members in table.sets.values() if members] == []
+
+    on_a_node(work, fields)

@@ -123,4 +123,4 @@ def test_an_error_of_the_kernels_is_raised() -> None:
     with ours, theirs:
         theirs.send(struct.pack("=IHHIIi", 36, 2, 0, 1, 0, -errno.EPERM) + bytes(16))
         with pytest.raises(PermissionError, match=os.strerror(errno.EPERM)):
-            list(netlink._dump(ours, 18, b""))
+            list(netlink.dump(ours, 18, b""))
