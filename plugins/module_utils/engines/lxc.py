@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import socket
 import struct
 import subprocess
@@ -27,6 +28,9 @@ _HEADER = (
 _GET_INIT_PID = 4  # lxc_cmd_t in src/lxc/commands.h, unchanged from LXC 2 to 6
 _SETTLING = 10  # seconds that a dying container's monitor may take to clear up
 _HOOK = f"{LIBRARY}/hook"
+# The kernel counts these on the node's root as well, who owns the containers' user namespaces, and holds each namespace
+# to what its maker might have had: by the usual numbers one container could take what all of them need.
+_COUNTED_TOGETHER = (resource.RLIMIT_SIGPENDING, resource.RLIMIT_MSGQUEUE, resource.RLIMIT_MEMLOCK)
 
 
 class EngineError(Exception):
@@ -164,6 +168,7 @@ def _has_monitor(host: Host, name: str) -> bool:
 def start(host: Host, box: Box) -> int:
     """Start a container and return its init's process id. Raises ``EngineError``."""
     host.cgroup.remove_leftovers(box.name)
+    _lift_what_is_counted_together()
     log = _log(host, box.name)
     with contextlib.suppress(FileNotFoundError):
         os.unlink(log)
@@ -174,6 +179,16 @@ def start(host: Host, box: Box) -> int:
         why = _why(log) or result.stderr.strip() or "its init ended at once"
         raise EngineError(f"{box.name} does not start: {why}")
     return pid
+
+
+def _lift_what_is_counted_together() -> None:
+    """Give this process, and what it starts, no limits there, or the highest that it may have: ``ram`` bounds them."""
+    for kind in _COUNTED_TOGETHER:
+        _soft, hard = resource.getrlimit(kind)
+        try:
+            resource.setrlimit(kind, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        except (OSError, ValueError):  # a node that is a container itself
+            resource.setrlimit(kind, (hard, hard))
 
 
 def forget(host: Host, name: str) -> None:

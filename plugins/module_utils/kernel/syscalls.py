@@ -26,6 +26,7 @@ CLONE_FS = 0x00000200
 MNT_DETACH = 2
 MOUNT_ATTR_IDMAP = 0x00100000
 MOUNT_ATTR_RDONLY = 0x00000001
+MOUNT_ATTR_NODEV = 0x00000004
 MOVE_MOUNT_F_EMPTY_PATH = 0x00000004
 OPEN_TREE_CLONE = 1
 OPEN_TREE_CLOEXEC = os.O_CLOEXEC
@@ -73,7 +74,7 @@ def open_tree(path: str) -> int:
 
 
 def mount_setattr(tree_fd: int, attr_set: int, userns_fd: int = 0) -> None:
-    """mount_setattr(2) on a detached mount: read-only, id-mapped."""
+    """mount_setattr(2) on a detached mount: read-only, without device nodes, id-mapped."""
     attr = _MountAttr(attr_set, 0, 0, userns_fd)
     call = _libc.syscall(_MOUNT_SETATTR, tree_fd, b"", AT_EMPTY_PATH, ctypes.byref(attr), ctypes.sizeof(attr))
     _check(call, "mount_setattr")
