@@ -82,7 +82,21 @@ def lay_out(box: Box, project: int | None) -> None:
 
 
 def _tree(paths: Paths, box: Box) -> int:
-    """The root filesystem as a detached mount."""
+    """The root filesystem as a detached mount, in which a device node opens nothing.
+
+    A container makes none itself. But one that came with an archive would lead to the node's device: the device control
+    group does not confine unprivileged containers. What a container is to have is bound into its /dev.
+    """
+    tree = _whole_tree(paths, box)
+    try:
+        syscalls.mount_setattr(tree, syscalls.MOUNT_ATTR_NODEV)
+    except BaseException:
+        os.close(tree)
+        raise
+    return tree
+
+
+def _whole_tree(paths: Paths, box: Box) -> int:
     if store.image_of(box.directory) is None:
         return _layers(paths, box)
 

@@ -6,22 +6,23 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.carve.vps.plugins.module_utils import plan_templates, reconcile
-from ansible_collections.carve.vps.tests.integration.support import Fleet, force_remove, rootfs_archive, sha256
+from ansible_collections.carve.vps.tests.integration.support import (
+    Fleet,
+    force_remove,
+    hold_this_machine,
+    rootfs_archive,
+    sha256,
+)
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _alone_on_this_machine() -> Iterator[None]:
-    """Two sessions at once would use the same names and addresses: the second waits for the first."""
-    with Path("/run/lock/carve-integration-tests").open("w", encoding="ascii") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+def _alone_on_this_machine() -> None:
+    hold_this_machine()
 
 
 @pytest.fixture(scope="session")

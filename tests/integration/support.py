@@ -7,6 +7,8 @@
 from __future__ import annotations
 
 import copy
+import fcntl
+import functools
 import hashlib
 import shutil
 import subprocess
@@ -32,14 +34,26 @@ NETWORKS = {
 Result = dict[str, Any]
 
 
-def rootfs_archive() -> Path:
+@functools.cache
+def hold_this_machine() -> Any:
+    """Keep other sessions of tests waiting until this one has ended: they would use the same names and addresses.
+
+    Once for a session, however many directories of tests it goes through.
+    """
+    handle = Path("/run/lock/carve-integration-tests").open("w", encoding="ascii")  # noqa: SIM115 - held to the end
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    return handle
+
+
+def rootfs_archive(name: str = "debian-13", packages: str = "") -> Path:
     """A small Debian 13 system as an archive, made once for all tests of this checkout."""
-    archive = CACHE / "debian-13.tar"
+    archive = CACHE / f"{name}.tar"
     if not archive.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
         part = CACHE / "part.tar"
+        include = ",".join(filter(None, (PACKAGES, packages)))
         subprocess.run(
-            ["mmdebstrap", "--variant=minbase", f"--include={PACKAGES}", "trixie", str(part)],
+            ["mmdebstrap", "--variant=minbase", f"--include={include}", "trixie", str(part)],
             check=True,
             capture_output=True,
         )

@@ -12,7 +12,7 @@ import shlex
 from ansible_collections.carve.vps.tests.lab.machine import Machine
 
 SYSCTLS = {
-    "net.ipv4.ip_forward": 1, "net.ipv6.conf.all.forwarding": 1, "fs.inotify.max_user_instances": 8192,
+    "net.ipv4.ip_forward": 1, "net.ipv6.conf.all.forwarding": 1, "fs.inotify.max_user_instances": 2147483647,
     "kernel.pid_max": 4194304,
 }  # fmt: skip
 # Q_GETINFO of project quota (quotactl(2)): succeeds only where it is accounted and enforced.

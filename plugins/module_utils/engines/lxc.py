@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import socket
 import struct
 import subprocess
@@ -30,6 +31,9 @@ _SETTLING = 10  # seconds that a dying container's monitor may take to clear up
 _HOOK = f"{LIBRARY}/hook"
 # Where a container finds what it is told of itself. /dev is there before init, and no init mounts over it.
 SHOWN = "dev/carve"
+# The kernel counts these on the node's root as well, who owns the containers' user namespaces, and holds each namespace
+# to what its maker might have had: by the usual numbers one container could take what all of them need.
+_COUNTED_TOGETHER = (resource.RLIMIT_SIGPENDING, resource.RLIMIT_MSGQUEUE, resource.RLIMIT_MEMLOCK)
 
 
 class EngineError(Exception):
@@ -171,6 +175,7 @@ def _has_monitor(host: Host, name: str) -> bool:
 def start(host: Host, box: Box) -> int:
     """Start a container and return its init's process id. Raises ``EngineError``."""
     host.cgroup.remove_leftovers(box.name)
+    _lift_what_is_counted_together()
     log, note = _log(host, box.name), host.paths.failure(box.name)
     for file in (log, note):
         with contextlib.suppress(FileNotFoundError):
@@ -182,6 +187,16 @@ def start(host: Host, box: Box) -> int:
         why = (files.read(note) or "").strip() or _why(log) or result.stderr.strip() or "its init ended at once"
         raise EngineError(f"{box.name} does not start: {why}")
     return pid
+
+
+def _lift_what_is_counted_together() -> None:
+    """Give this process, and what it starts, no limits there, or the highest that it may have: ``ram`` bounds them."""
+    for kind in _COUNTED_TOGETHER:
+        _soft, hard = resource.getrlimit(kind)
+        try:
+            resource.setrlimit(kind, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        except (OSError, ValueError):  # a node that is a container itself
+            resource.setrlimit(kind, (hard, hard))
 
 
 def forget(host: Host, name: str) -> None:

@@ -88,7 +88,7 @@ def open_tree(path: str) -> int:
 
 
 def mount_setattr(tree_fd: int, attr_set: int, userns_fd: int = 0) -> None:
-    """mount_setattr(2) on a detached mount: read-only, id-mapped."""
+    """mount_setattr(2) on a detached mount: read-only, without device nodes, id-mapped."""
     attr = _MountAttr(attr_set, 0, 0, userns_fd)
     call = _libc.syscall(_MOUNT_SETATTR, tree_fd, b"", AT_EMPTY_PATH, ctypes.byref(attr), ctypes.sizeof(attr))
     _check(call, "mount_setattr")

@@ -32,8 +32,11 @@ def _defaults(role: str) -> dict[str, dict[str, int]]:
 def test_what_a_node_holds() -> None:
     rows = {name: cells[0] for name, cells in table(PAGE, "## What a node holds").items()}
     kernel, network = _defaults("kernel")["kernel_sysctls"], _defaults("network")["network_sysctls"]
+    # What all containers of a node count together is lifted to the kernel's own largest number.
+    assert kernel["fs/inotify/max_user_instances"] == kernel["fs/inotify/max_user_watches"] == (1 << 31) - 1
+    assert rows["inotify, open files"].startswith("as many as memory holds")
     instances = kernel["fs/inotify/max_user_instances"]
-    assert rows["inotify"] == f"{instances} instances; at 8 for each container, {instances // 8} containers"
+    assert f"`sysctl fs.inotify.max_user_instances` ({instances})" in (ROOT / "docs" / "troubleshooting.md").read_text()
     assert rows["processes"].startswith(f"{kernel['kernel/pid_max']};")
     assert rows["user ids"] == f"{slots.COUNT} containers"
     assert network["net/ipv4/neigh/default/gc_thresh3"] == network["net/ipv6/neigh/default/gc_thresh3"]

@@ -1,0 +1,183 @@
+# Copyright: (c) 2026, Carve contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Bombs: a container that takes without end what it has a limit of, or breaks what it runs on."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from ansible_collections.carve.vps.plugins.module_utils.engines import lxc
+from ansible_collections.carve.vps.tests.integration.support import booted, host
+from ansible_collections.carve.vps.tests.isolation.attack import Attack, Report
+from ansible_collections.carve.vps.tests.isolation.scene import ATTACKER, PROCESSES, RAM, Scene
+
+_MARK = "carve-attack-flood"
+
+
+def _few_processes(scene: Scene, report: Report) -> str | None:
+    forked = report.told["forked"]
+    return f"it made {forked} processes" if forked > PROCESSES else None
+
+
+def within_memory(scene: Scene, report: Report) -> str | None:
+    if lxc.init_pid(host(), ATTACKER) is None:
+        return None  # it has killed its own init
+    used = max(scene.uses(ATTACKER, "memory"), scene.notes.get("used", 0))
+    if used > RAM:
+        return f"it uses {used} bytes"
+    if not report.ended and not scene.oom_kills(ATTACKER):
+        return "it ended, and not for want of memory"
+    return None
+
+
+def _nothing_in_the_nodes_log(_scene: Scene, _report: Report) -> str | None:
+    found = subprocess.run(["dmesg"], check=False, capture_output=True, text=True, errors="replace").stdout
+    places = [Path("/var/log/syslog"), Path("/var/log/messages"), Path("/var/log/kern.log")]
+    texts = [path.read_text(errors="replace") for path in places if path.exists()]
+    if Path("/run/systemd/journal").exists():
+        texts.append(
+            subprocess.run(["journalctl", "--since=-5min"], check=False, capture_output=True, text=True).stdout
+        )
+    return "its lines are in the node's log" if any(_MARK in text for text in (found, *texts)) else None
+
+
+def _init_is_gone(scene: Scene, _report: Report) -> str | None:
+    """systemd catches the signal and stands still for ever. The node has to be able to do without it."""
+    scene.fleet.declare(ATTACKER, **{**scene.fleet.containers[ATTACKER], "state": "stopped"})
+    scene.fleet.apply()
+    scene.fleet.declare(ATTACKER, **{**scene.fleet.containers[ATTACKER], "state": "running"})
+    scene.fleet.apply()
+    booted(ATTACKER)
+    return None
+
+
+ATTACKS = [
+    Attack(
+        name="fork bomb",
+        tried="processes forked until there are no more",
+        stopped_by="cgroup pids (`processes`)",
+        code="""
+children = []
+try:
+    while len(children) < 5000:
+        child = os.fork()
+        if not child:
+            signal.pause()
+        children.append(child)
+except OSError as error:
+    assert error.errno == errno.EAGAIN
+tell(forked=len(children))
+for child in children:
+    os.kill(child, signal.SIGKILL)
+for child in children:
+    os.waitpid(child, 0)
+""",
+        harm=_few_processes,
+    ),
+    Attack(
+        name="zombies",
+        tried="children that nobody waits for, each ended at once, until there are no more",
+        stopped_by="cgroup pids (`processes`)",
+        code="""
+children = 0
+try:
+    while children < 5000:
+        if not os.fork():
+            os._exit(0)
+        children += 1
+except OSError as error:
+    assert error.errno == errno.EAGAIN
+tell(forked=children)
+""",
+        harm=_few_processes,
+    ),
+    Attack(
+        name="memory bomb",
+        tried="anonymous memory written, four times what it has",
+        stopped_by="cgroup memory (`ram`): the OOM killer of its own group",
+        may_die=True,
+        code="""
+blocks = []
+for _block in range(given["ram"] * 4 >> 20):
+    blocks.append(b"x" * (1 << 20))
+tell(took=len(blocks))
+""",
+        prepare=lambda _scene: {"ram": RAM},
+        harm=lambda scene, report: "it got all it wanted" if report.ended else within_memory(scene, report),
+    ),
+    Attack(
+        name="file cache bomb",
+        tried="a file larger than its memory written and read, so that the cache of others should be thrown out",
+        stopped_by="cgroup memory (`ram`): it throws out its own",
+        code="""
+block = bytes(1 << 20)
+with open("/root/bomb", "wb") as file:
+    for _block in range((given["ram"] >> 20) + 32):
+        file.write(block)
+with open("/root/bomb", "rb") as file:
+    while file.read(1 << 20):
+        pass
+os.unlink("/root/bomb")
+tell(read=True)
+""",
+        prepare=lambda _scene: {"ram": RAM},
+        harm=within_memory,
+    ),
+    Attack(
+        name="files without content",
+        tried="empty files in a tmpfs, half a million: directory entries and inodes are the kernel's memory",
+        stopped_by="cgroup memory (`ram`; it counts the kernel's memory, too)",
+        may_die=True,
+        code="""
+must(call, "unshare", 0x20000)
+must(mount, "none", "/mnt", "tmpfs", 0, "nr_inodes=0")
+for number in range(500000):
+    os.close(os.open(f"/mnt/{number}", os.O_CREAT | os.O_WRONLY))
+tell(took=number)
+""",
+        harm=within_memory,
+    ),
+    Attack(
+        name="a flood of log lines",
+        tried="fifty thousand lines to /dev/log, the console and /dev/kmsg of the container",
+        stopped_by="mount namespace (sockets and console of its own), no /dev/kmsg",
+        refusals=("ENOENT", "EACCES", "EPERM"),
+        code=f"""
+line = b"<13>{_MARK} " + b"x" * 200
+log = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+log.setblocking(False)
+sent = 0
+try:
+    log.connect("/dev/log")
+except OSError:
+    log = None
+for number in range(50000):
+    try:
+        if log:
+            log.send(line)
+            sent += 1
+    except BlockingIOError:
+        pass
+tell(sent=sent)
+attempt("/dev/kmsg", os.open, "/dev/kmsg", os.O_WRONLY)
+with open("/dev/console", "wb", buffering=0) as console:
+    for number in range(1000):
+        console.write(line + b"\\r\\n")
+""",
+        harm=_nothing_in_the_nodes_log,
+    ),
+    Attack(
+        name="an init that crashes",
+        tried="SIGSEGV, SIGABRT and SIGILL to its process 1; then the node stops and starts the container",
+        stopped_by="PID namespace; Carve kills what does not stop",
+        code="""
+for number in (signal.SIGSEGV, signal.SIGABRT, signal.SIGILL):
+    os.kill(1, number)
+tell(sent=True)
+""",
+        harm=_init_is_gone,
+    ),
+]
