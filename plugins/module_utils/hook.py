@@ -10,8 +10,8 @@
   same one then, which is how a reboot is told from a start.
 * ``down``, when the first pair is about to be removed, or ``stop``, of a container that has none: keep what the run has
   used, before the kernel forgets it. All processes have ended then.
-* ``post-stop``, unless the container reboots itself: unmount the root filesystem, and take away what the node has kept of
-  its interfaces.
+* ``post-stop``, unless the container reboots itself: unmount the root filesystem, and take away what the node has kept
+  of its interfaces.
 
 It runs twice for every start and every stop, so it loads nothing that the moment does not need: where Carve starts a
 container it has mounted the root filesystem already, and a first start mostly has nothing to put in place.
