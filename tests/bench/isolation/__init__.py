@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from .disk import bandwidth, operations
+from .network import network_rates
 from .processors import idle_share, limits, weights
 from .stage import Row, Stage
 
@@ -19,4 +20,5 @@ MEASUREMENTS: Mapping[str, Callable[[Stage], Iterator[Row]]] = {
     "idle": idle_share,
     "bandwidth": bandwidth,
     "operations": operations,
+    "network": network_rates,
 }

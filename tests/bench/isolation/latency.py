@@ -7,10 +7,9 @@
 from __future__ import annotations
 
 import statistics
-import sys
 from collections.abc import Sequence
 
-from ansible_collections.carve.vps.tests.integration.support import Fleet, force_remove, hold_this_machine
+from ansible_collections.carve.vps.tests.integration.support import Fleet, force_remove
 from ansible_collections.carve.vps.tests.isolation.hogs import HOGS, WORK, hogging, worked
 from ansible_collections.carve.vps.tests.isolation.scene import armed_fleet, scene
 
@@ -22,9 +21,8 @@ Row = dict[str, str]
 def measure(count: int = COUNT) -> list[Row]:
     """A row for each kind of work: what it is, and by hog the median and 99th percentile of its microseconds.
 
-    Both containers have the same limits, one processor each.
+    Both containers have the same limits, one processor each. The caller has the machine to itself.
     """
-    hold_this_machine()
     force_remove("t-")
     fleet = Fleet("carve-test", armed_fleet().templates)
     rows: list[Row] = [{"the neighbour's work": work} for work in WORK]
@@ -57,12 +55,3 @@ def render(rows: Sequence[Row]) -> str:
     lines.insert(1, ["-" * width for width in widths])
     table = [f"| {' | '.join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))} |" for line in lines]
     return "\n".join(["Milliseconds, median / 99th percentile:", "", *table])
-
-
-def main() -> int:
-    print(render(measure()))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
