@@ -38,7 +38,7 @@ def attacks() -> list[Attack]:
 def render() -> str:
     parts = []
     for title, module, outcome in _MODULES:
-        about = (module.__doc__ or "").split("\n\n")[0].split(": ", 1)[1].replace("\n", " ")
+        about = (module.__doc__ or "").split("\n\n", maxsplit=1)[0].split(": ", 1)[1].replace("\n", " ")
         parts += [f"### {title}", about[0].upper() + about[1:], _table(module.ATTACKS, outcome)]
     limits: dict[str, list[str]] = {}
     for attack in attacks():
