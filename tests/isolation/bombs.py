@@ -46,10 +46,11 @@ def _nothing_in_the_nodes_log(_scene: Scene, _report: Report) -> str | None:
 
 def _init_is_gone(scene: Scene, _report: Report) -> str | None:
     """systemd catches the signal and stands still for ever. The node has to be able to do without it."""
-    scene.fleet.declare(ATTACKER, **{**scene.fleet.containers[ATTACKER], "state": "stopped"})
-    scene.fleet.apply()
-    scene.fleet.declare(ATTACKER, **{**scene.fleet.containers[ATTACKER], "state": "running"})
-    scene.fleet.apply()
+    for state in ("stopped", "running"):
+        scene.fleet.declare(ATTACKER, **{**scene.fleet.containers[ATTACKER], "state": state})
+        # Not ``apply``, which expects the container to be as it was when it was looked at: this one may just be ending.
+        result = scene.fleet.run()
+        assert not result.get("failed"), result["msg"]
     booted(ATTACKER)
     return None
 

@@ -129,7 +129,9 @@ for place in [place for place in places if "sys" not in place]:
                        ("sys/kernel/sysrq", None), ("sys/vm/overcommit_memory", None), ("acpi/wakeup", "")):
         path = f"{place}/{file}"
         attempt(f"write {path}", lambda path=path, text=text: write(path, open(path).read() if text is None else text))
-    for file in ("kcore", "kpagecount", "kpageflags", "kmsg", "vmallocinfo", "slabinfo"):
+    # /proc/slabinfo itself is lxcfs's, and tells of the container.
+    more = ["slabinfo"] if place != "/proc" else []
+    for file in ("kcore", "kpagecount", "kpageflags", "kmsg", "vmallocinfo", *more):
         path = f"{place}/{file}"
         attempt(f"read {path}", lambda path=path: os.read(os.open(path, os.O_RDONLY | os.O_NONBLOCK), 8))
 tell(places=places)
@@ -143,14 +145,25 @@ for where in places[1:]:
         stopped_by="user namespace (they belong to the node's root)",
         refusals=("EACCES", "EPERM", "EROFS", "ENOENT"),
         code="""
-writable, seen = [], 0
+def takes_writes(path):
+    "What lies below a mount of lxcfs says yes to everybody who opens it, and no to what is written."
+    try:
+        with open(path) as file:
+            text = file.read()
+        write(path, text or chr(10))
+    except OSError:
+        return False
+    return True
+
+writable, seen, device = [], 0, os.stat("/sys").st_dev
 for top, directories, files in os.walk("/sys"):
     if top == "/sys/fs" and "cgroup" in directories:
         directories.remove("cgroup")
     for file in files:
         seen += 1
-        if os.access(f"{top}/{file}", os.W_OK, effective_ids=True):
-            writable.append(f"{top}/{file}")
+        path = f"{top}/{file}"
+        if os.access(path, os.W_OK, effective_ids=True) and (os.lstat(path).st_dev == device or takes_writes(path)):
+            writable.append(path)
 assert seen > 500
 tell(writable=writable)
 for path in ("/sys/kernel/uevent_helper", "/sys/power/state", "/sys/bus/pci/rescan", "/sys/kernel/mm/ksm/run",

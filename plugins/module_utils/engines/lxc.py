@@ -29,6 +29,12 @@ _HEADER = (
 _GET_INIT_PID = 4  # lxc_cmd_t in src/lxc/commands.h, unchanged from LXC 2 to 6
 _SETTLING = 10  # seconds that a dying container's monitor may take to clear up
 _HOOK = f"{LIBRARY}/hook"
+# What lxcfs shows a container of itself instead of the node (lxcfs(1)).
+_LXCFS = "/var/lib/lxcfs"
+_VIEWS = (
+    *(f"proc/{name}" for name in ("cpuinfo", "diskstats", "loadavg", "meminfo", "slabinfo", "stat", "swaps", "uptime")),
+    "sys/devices/system/cpu/online",
+)
 # Where a container finds what it is told of itself. /dev is there before init, and no init mounts over it.
 SHOWN = "dev/carve"
 # The kernel counts these on the node's root as well, who owns the containers' user namespaces, and holds each namespace
@@ -51,6 +57,10 @@ def render(host: Host, box: Box, directory: str | None = None) -> str:
     lines += [
         # The lxcfs package's hook here is a pause of half a second at every stop.
         ("lxc.hook.post-stop", ""),
+        # And this one hands out all of /sys/devices/system/cpu, where lxcfs before version 6 writes as the node's root
+        # what the container's root tells it to, and all of itself to a container that has made a place for it.
+        ("lxc.hook.mount", ""),
+        *(("lxc.mount.entry", f"{_LXCFS}/{file} {file} none bind,optional 0 0") for file in _VIEWS),
         ("lxc.hook.pre-start", _HOOK),
         ("lxc.hook.start-host", _HOOK),
         ("lxc.hook.post-stop", _HOOK),
