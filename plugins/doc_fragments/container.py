@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Generated from plugins/module_utils/model.py by `./dev docs`; edit that.
+# Generated from plugins/module_utils/model by `./dev docs`; edit that.
 
 from __future__ import annotations
 

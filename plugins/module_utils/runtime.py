@@ -27,9 +27,10 @@ MODULES = (
     "host", "images", "kernel/__init__", "kernel/announce", "kernel/cgroup", "kernel/disks", "kernel/graft",
     "kernel/inroot", "kernel/links", "kernel/loop", "kernel/meters", "kernel/mounts", "kernel/namespaces",
     "kernel/netlink", "kernel/nft", "kernel/quota", "kernel/shaping", "kernel/shift", "kernel/syscalls", "kinds",
-    "lock", "model", "moves/__init__", "moves/arrival", "moves/arrive", "moves/remote", "moves/session", "paths",
-    "plan_disk", "plan_networks", "power", "record", "removal", "rootfs", "slots", "steps", "store", "tally", "units",
-    "usage", "words",
+    "lock", "model/__init__", "model/container", "model/gate", "model/given", "model/network", "model/template",
+    "moves/__init__", "moves/arrival", "moves/arrive", "moves/remote", "moves/session", "paths", "plan_disk",
+    "plan_networks", "power", "record", "removal", "rootfs", "slots", "steps", "store", "tally", "units", "usage",
+    "words",
 )  # fmt: skip
 
 # Without site.py a start of Python takes half the time; Debian's own packages (pyroute2) are then named by hand.

@@ -24,7 +24,7 @@ _HEADER = """\
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """
-_GENERATED = "Generated from plugins/module_utils/model.py by `./dev docs`; edit that."
+_GENERATED = "Generated from plugins/module_utils/model by `./dev docs`; edit that."
 _TYPES = {
     "size": "size",
     "count": "number, such as 200k",

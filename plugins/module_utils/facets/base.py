@@ -14,7 +14,7 @@ from ..steps import Change
 
 
 class Facet:
-    """One aspect of a container. ``name`` is the facet's name in the field table (``model.py``)."""
+    """One aspect of a container. ``name`` is the facet's name in the field table (``model``)."""
 
     name = ""
     # Rows whose values the kernel knows while the container runs, and rows whose values are files, known always.
