@@ -88,7 +88,7 @@ def prove(fleet: Fleet, name: str, cases: Sequence[Case], **others: Any) -> None
 
     before = pid(name)
     inside(name, "systemctl", "reboot", "--no-block", check=False)
-    wait_for("the container to reboot", lambda: _other_init(name, before))
+    wait_for("the container to reboot", lambda: _other_init(name, before), 120)
     booted(name)
     assert fleet.check(allow)["steps"] == []
     _read(name, cases, "of_second")

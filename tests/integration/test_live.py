@@ -95,7 +95,7 @@ def test_changes_outlive_a_reboot_typed_inside(fleet: Fleet) -> None:
     fleet.apply()
     before = pid("t-live")
     inside("t-live", "systemctl", "reboot", "--no-block", check=False)
-    wait_for("the container to reboot", lambda: _another_pid("t-live", before))
+    wait_for("the container to reboot", lambda: _another_pid("t-live", before), 120)
     booted("t-live")
     _check_after("t-live")
     assert fleet.check()["steps"] == []

@@ -114,7 +114,7 @@ def test_a_filesystem_of_its_own_through_a_life(fleet: Fleet) -> None:
 
     before = pid("t-disk")
     inside("t-disk", "systemctl", "reboot", "--no-block", check=False)
-    wait_for("the container to reboot", lambda: _other("t-disk", before))
+    wait_for("the container to reboot", lambda: _other("t-disk", before), 120)
     booted("t-disk")
     assert fleet.check()["steps"] == [] and inside("t-disk", "cat", "/root/data") == "mine"
 

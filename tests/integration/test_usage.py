@@ -215,7 +215,7 @@ def _outlives(fleet: Fleet) -> None:
 
     started, bombed = pid("t-usage"), usage()
     inside("t-usage", "systemctl", "reboot", "--no-block", check=False)
-    wait_for("the container to reboot", lambda: lxc.init_pid(host(), "t-usage") not in (None, started))
+    wait_for("the container to reboot", lambda: lxc.init_pid(host(), "t-usage") not in (None, started), 120)
     booted("t-usage")
     rebooted = usage()
     _has_grown(bombed, rebooted)
