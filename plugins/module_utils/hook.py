@@ -51,11 +51,12 @@ def main(arguments: list[str]) -> int:
 
         mounts.detach_all(f"{directory}/root")
         mounts.detach_all(f"{directory}/disk")  # the container's own filesystem, if it has one (store.py)
-        if os.path.exists(paths.monitor(name)):
-            os.unlink(paths.monitor(name))
         if _mentions(directory, ('"network.',)):
             _leave_network(directory)
         _take_back_guarantee()
+        # Last of all, for whoever starts the container anew waits for it (``lxc.await_monitor``).
+        if os.path.exists(paths.monitor(name)):
+            os.unlink(paths.monitor(name))
     return 0
 
 
