@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from . import files
-from .paths import Paths
+from .paths import SEARCH, Paths
 
 # What every built system has: an init, and what is needed to look at a network that does not work.
 _BASE_PACKAGES = ("init", "dbus", "iproute2", "iputils-ping", "netbase", "procps")
@@ -218,7 +218,7 @@ def _mark_updated(rootfs: str) -> None:
 
 
 def _run(command: list[str]) -> None:
-    environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/root"}
+    environment = {"PATH": SEARCH, "LC_ALL": "C.UTF-8", "HOME": "/root"}
     environment["DEBIAN_FRONTEND"] = "noninteractive"
     for name in ("http_proxy", "https_proxy", "no_proxy"):
         if name in os.environ:

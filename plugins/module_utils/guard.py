@@ -18,9 +18,9 @@ import ipaddress
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from . import units
+
 TABLE = "carve"
-# By number: a node without /etc/protocols knows no names.
-PROTOCOLS = {"tcp": "6", "udp": "17"}
 # The elements of each set, by family and name of the set.
 Elements = Mapping[tuple[str, str], frozenset[str]]
 
@@ -186,7 +186,7 @@ def elements(ends: Mapping[str, Mapping[str, Any]]) -> dict[tuple[str, str], fro
                 found.setdefault((family, name), set()).add(" . ".join(parts))
 
     # Any of its addresses by any of its interfaces: an answer need not leave by the one that the question came by.
-    addresses = sorted({_bare(address) for options in ends.values() for address in options.get("ip", [])})
+    addresses = sorted({units.bare(address) for options in ends.values() for address in options.get("ip", [])})
     for end, options in ends.items():
         families = ("bridge",) if options.get("mode") == "bridged" else ("inet", "arp")
         if not options.get("trusted"):
@@ -194,8 +194,8 @@ def elements(ends: Mapping[str, Mapping[str, Any]]) -> dict[tuple[str, str], fro
             put(families, "guarded", end)
             put(families, "mac", end, options["mac"])
             for address in own:
-                put(families, f"v{_family(address)}", end, address)
-                if _family(address) == 6:
+                put(families, f"v{units.family(address)}", end, address)
+                if units.family(address) == 6:
                     put(families, "nd", end, _hex(address))
         _put_firewall(put, families, end, options)
     return {key: frozenset(members) for key, members in found.items()}
@@ -206,20 +206,20 @@ def _put_firewall(put: Any, families: tuple[str, ...], end: str, options: Mappin
     if rules.get("between") == "deny":
         put(families, "apart", end)
         for subnet in rules["subnet"]:
-            put(families, f"apart{_family(subnet)}", end, _subnet(subnet))
+            put(families, f"apart{units.family(subnet)}", end, _subnet(subnet))
         for gateway in rules["gateway"]:
-            put(families, f"gate{_family(gateway)}", end, gateway)
+            put(families, f"gate{units.family(gateway)}", end, gateway)
     node = rules.get("node", "allow")
-    for address in [*map(_bare, options.get("ip", [])), *_of_the_card(options)] if node != "allow" else ():
-        put(("inet",), f"closed{_family(address)}", address)
+    for address in [*map(units.bare, options.get("ip", [])), *_of_the_card(options)] if node != "allow" else ():
+        put(("inet",), f"closed{units.family(address)}", address)
         for port in node if node != "deny" else ():
             proto, _slash, number = port.partition("/")
-            put(("inet",), f"open{_family(address)}", address, PROTOCOLS[proto], number)
+            put(("inet",), f"open{units.family(address)}", address, units.PROTOCOLS[proto], number)
 
 
 def of_these(found: Elements, ends: Mapping[str, Mapping[str, Any]]) -> dict[tuple[str, str], frozenset[str]]:
     """Of the elements that a node has, those that speak of these ends or of their addresses."""
-    keys = {*ends, *(_bare(address) for options in ends.values() for address in options.get("ip", []))}
+    keys = {*ends, *(units.bare(address) for options in ends.values() for address in options.get("ip", []))}
     keys |= {address for options in ends.values() for address in _of_the_card(options)}
     return {key: frozenset(m for m in members if m.partition(" ")[0] in keys) for key, members in found.items()}
 
@@ -231,7 +231,7 @@ def without(elements_: Elements, others: Elements) -> dict[tuple[str, str], froz
 
 def about(elements_: Elements, end: str, options: Mapping[str, Any], option: str) -> dict[Any, frozenset[str]]:
     """Of a container's elements, those that one option of one interface is about: C(trusted) or C(firewall)."""
-    keys = {end} if option == "trusted" else {end, *map(_bare, options.get("ip", [])), *_of_the_card(options)}
+    keys = {end} if option == "trusted" else {end, *map(units.bare, options.get("ip", [])), *_of_the_card(options)}
     names = {*_SOURCES, "mac"}
     return {
         key: frozenset(member for member in members if member.partition(" ")[0] in keys)
@@ -253,16 +253,8 @@ def _of_the_card(options: Mapping[str, Any]) -> list[str]:
 def _subnet(subnet: str) -> str:
     """As nft prints it: a subnet of one address is that address."""
     network = ipaddress.ip_network(subnet)
-    return _bare(subnet) if network.num_addresses == 1 else subnet
+    return units.bare(subnet) if network.num_addresses == 1 else subnet
 
 
 def _hex(address: str) -> str:
     return f"0x{int(ipaddress.IPv6Address(address)):032x}"
-
-
-def _bare(address: str) -> str:
-    return address.partition("/")[0]
-
-
-def _family(address: str) -> int:
-    return 6 if ":" in address else 4

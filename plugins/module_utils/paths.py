@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 
 LIBRARY = "/usr/lib/carve"
+# Where the node's own programs are looked for, whatever the caller's PATH.
+SEARCH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class Paths:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from .desired import Desired
 from .steps import NodeSeen, Step
+from .units import bare
 
 
 def conflicts(desired: Desired, node: NodeSeen, steps: Iterable[Step]) -> list[str]:
@@ -24,12 +25,12 @@ def conflicts(desired: Desired, node: NodeSeen, steps: Iterable[Step]) -> list[s
             continue
         for path, value in wanted.items():
             for address in value if path.endswith(".ip") else ():
-                first = declared.setdefault(_bare(address), name)
+                first = declared.setdefault(bare(address), name)
                 if first != name:
-                    errors.append(f"{name}: {_bare(address)} is declared for {first}, too; declare another one")
-                others = holders.get(_bare(address), set()) - {name, first}
+                    errors.append(f"{name}: {bare(address)} is declared for {first}, too; declare another one")
+                others = holders.get(bare(address), set()) - {name, first}
                 errors += [
-                    f"{name}: {_bare(address)} is still {_whose(other, desired, node)}" for other in sorted(others)
+                    f"{name}: {bare(address)} is still {_whose(other, desired, node)}" for other in sorted(others)
                 ]
     return errors
 
@@ -47,12 +48,8 @@ def _holders(node: NodeSeen, doable: list[Step]) -> dict[str, set[str]]:
                 fields.update({change.field: change.after for change in step.changes})
         for path, value in fields.items():
             for address in (value or ()) if path.endswith(".ip") else ():
-                holders.setdefault(_bare(address), set()).add(name)
+                holders.setdefault(bare(address), set()).add(name)
     return holders
-
-
-def _bare(address: str) -> str:
-    return address.partition("/")[0]
 
 
 def _whose(other: str, desired: Desired, node: NodeSeen) -> str:

@@ -21,10 +21,10 @@ from collections.abc import Iterable, Iterator
 
 from . import files, images
 from .kernel import mounts
+from .paths import SEARCH
 
 IMAGE, MOUNTPOINT = "disk.img", "disk"
 _TURNS = (0, 1 << 16, 1 << 17)  # beyond every slot
-_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def image_of(directory: str) -> str | None:
@@ -44,7 +44,7 @@ def makers() -> frozenset[str]:
 
     if not os.path.exists("/dev/loop-control"):
         return frozenset()
-    return frozenset(kind for kind in (images.EXT4, images.XFS) if shutil.which(f"mkfs.{kind}", path=_PATH))
+    return frozenset(kind for kind in (images.EXT4, images.XFS) if shutil.which(f"mkfs.{kind}", path=SEARCH))
 
 
 def make_image(directory: str, size: int, inodes: int | None) -> None:
@@ -63,7 +63,7 @@ def make_image(directory: str, size: int, inodes: int | None) -> None:
         handle.truncate(size)
     command = [*images.command(kind, inodes), part]
     done = subprocess.run(
-        command, check=False, capture_output=True, text=True, env={"PATH": _PATH}, stdin=subprocess.DEVNULL
+        command, check=False, capture_output=True, text=True, env={"PATH": SEARCH}, stdin=subprocess.DEVNULL
     )
     if done.returncode:
         raise OSError(f"{command[0]} cannot make a filesystem: {done.stderr.strip()}")

@@ -254,12 +254,21 @@ def show_rate(value: int) -> str:
     return f"{value}bit"
 
 
+# By number (IANA's protocol numbers): a node without /etc/protocols knows no names.
+PROTOCOLS = {"tcp": "6", "udp": "17"}
+
+
 def parse_port(value: Any) -> str:
     """A port of a protocol, such as ``tcp/22``."""
     match = re.match(r"^(tcp|udp)/(\d{1,5})\Z", str(value).strip().lower(), re.ASCII)
     if not match or not 1 <= int(match.group(2)) <= 65535:
         raise ValueError(f"{value!r} is not a port; write one with its protocol such as tcp/22 or udp/53")
     return f"{match.group(1)}/{int(match.group(2))}"
+
+
+def bare(address: str) -> str:
+    """An address without its prefix length."""
+    return address.partition("/")[0]
 
 
 def family(address: str) -> int:

@@ -18,7 +18,7 @@ from .. import facets, files, record
 from ..facets import network
 from ..host import Box, Host
 from ..kernel import cgroup
-from ..paths import LIBRARY
+from ..paths import LIBRARY, SEARCH
 
 CONFIG = "config"
 _INCLUDES = ("/usr/share/lxc/config/common.conf", "/usr/share/lxc/config/userns.conf")
@@ -244,7 +244,7 @@ def stop(host: Host, box: Box, timeout: int) -> None:
 
 
 def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
-    environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
+    environment = {"PATH": SEARCH, "LC_ALL": "C.UTF-8"}
     return subprocess.run(
         command, capture_output=True, text=True, check=False, env=environment, cwd="/", stdin=subprocess.DEVNULL
     )

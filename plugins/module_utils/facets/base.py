@@ -20,6 +20,9 @@ class Facet:
     # Rows whose values the kernel knows while the container runs, and rows whose values are files, known always.
     live_rows: tuple[str, ...] = ()
     file_rows: tuple[str, ...] = ()
+    # Whether its live rows cannot stand in LXC's configuration, and are put in place at every start. What a record
+    # mentions of such rows, ``hook.py`` has to know.
+    late = False
 
     def observe(self, host: Host, boxes: list[Box]) -> dict[str, dict[str, Any]]:
         """What is found of each container's rows, by container: flat paths and canonical values."""
@@ -36,10 +39,9 @@ class Facet:
         """
 
     def at_start(self, host: Host, box: Box) -> None:
-        """Put in place what cannot stand in LXC's configuration, once the container is made and before it runs.
-
-        ``hook.py`` asks for it only where the record mentions what it names.
-        """
+        """Put in place what cannot stand in LXC's configuration, once the container is made and before it runs."""
+        if self.late and any(row in box.record.fields for row in self.live_rows):
+            self.reapply(host, box)
 
     def reapply(self, host: Host, box: Box) -> None:
         """Put back what a container loses when it reboots itself.
@@ -58,3 +60,15 @@ class Facet:
 
     def furnish(self, host: Host, box: Box) -> None:
         """Write what a new root filesystem needs, which is not shown to anybody yet."""
+
+
+class OneOption(Facet):
+    """A facet of one live option, which is looked at only in containers that have it."""
+
+    def observe(self, host: Host, boxes: list[Box]) -> dict[str, dict[str, Any]]:
+        (row,) = self.live_rows
+        return {box.name: {row: self.found(box)} for box in boxes if box.pid and row in box.record.fields}
+
+    def found(self, box: Box) -> Any:
+        """What a running container has of it; nothing of one that ends meanwhile."""
+        raise NotImplementedError

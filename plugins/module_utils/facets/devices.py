@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from ..host import Box, Host
 from ..kernel import graft
 from ..steps import Change
-from .base import Facet
+from .base import OneOption
 
 # By feature: the device's path and number (Documentation/admin-guide/devices.txt).
 FEATURES = {
@@ -40,20 +40,16 @@ class File(NamedTuple):
     group: int
 
 
-class Devices(Facet):
+class Devices(OneOption):
     name = "devices"
     live_rows = ("devices",)
+    late = True
 
-    def observe(self, host: Host, boxes: list[Box]) -> dict[str, dict[str, Any]]:
-        concerned = [box for box in boxes if box.pid and "devices" in box.record.fields]
-        return {box.name: {"devices": _rows(box)} for box in concerned}
+    def found(self, box: Box) -> Any:
+        return _rows(box)
 
     def lacks(self, host: Host, wanted: Mapping[str, Any], box: Box | None = None) -> list[str]:
         return [f"devices: {reason}" for path in wanted.get("devices") or {} if (reason := missing(path))]
-
-    def at_start(self, host: Host, box: Box) -> None:
-        if "devices" in box.record.fields:
-            self.reapply(host, box)
 
     def apply_live(self, host: Host, box: Box, changes: Iterable[Change]) -> None:
         for change in changes:
@@ -61,13 +57,13 @@ class Devices(Facet):
             bring(box, before, {path: _file(box, path, row) for path, row in (change.after or {}).items()})
 
 
-class Features(Facet):
+class Features(OneOption):
     name = "features"
     live_rows = ("features",)
+    late = True
 
-    def observe(self, host: Host, boxes: list[Box]) -> dict[str, dict[str, Any]]:
-        concerned = [box for box in boxes if box.pid and "features" in box.record.fields]
-        return {box.name: {"features": _features(box)} for box in concerned}
+    def found(self, box: Box) -> Any:
+        return _features(box)
 
     def lacks(self, host: Host, wanted: Mapping[str, Any], box: Box | None = None) -> list[str]:
         named = [(name, FEATURES[name][0]) for name in wanted.get("features") or [] if name in FEATURES]
@@ -75,10 +71,6 @@ class Features(Facet):
 
     def boot_config(self, host: Host, box: Box) -> list[tuple[str, str]]:
         return list(_NESTING) if "nesting" in (box.record.fields.get("features") or []) else []
-
-    def at_start(self, host: Host, box: Box) -> None:
-        if "features" in box.record.fields:
-            self.reapply(host, box)
 
     def apply_live(self, host: Host, box: Box, changes: Iterable[Change]) -> None:
         for change in changes:

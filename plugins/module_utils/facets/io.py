@@ -34,6 +34,7 @@ _DEFAULT_WEIGHT = 100
 class Io(Facet):
     name = "io"
     live_rows = ("io_weight", *_LIMITS)
+    late = True
 
     def observe(self, host: Host, boxes: list[Box]) -> dict[str, dict[str, Any]]:
         asked = [box for box in boxes if box.pid and any(row in box.record.fields for row in self.live_rows)]
@@ -41,9 +42,6 @@ class Io(Facet):
         disk = _disk(host) if asked else None
         weight = _weight_file(host, disk)
         return {box.name: _observe(host, box, disk, weight) for box in asked}
-
-    def at_start(self, host: Host, box: Box) -> None:
-        self.reapply(host, box)
 
     def apply_live(self, host: Host, box: Box, changes: Iterable[Change]) -> None:
         if not box.pid:

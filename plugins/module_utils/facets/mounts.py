@@ -17,27 +17,23 @@ from typing import Any
 from ..host import Box, Host
 from ..kernel import graft, inroot, namespaces, syscalls
 from ..steps import Change
-from .base import Facet
+from .base import OneOption
 
 _NO_LINKS = syscalls.RESOLVE_NO_SYMLINKS | syscalls.RESOLVE_NO_MAGICLINKS
 Rows = Mapping[str, Mapping[str, Any]]
 
 
-class Mounts(Facet):
+class Mounts(OneOption):
     name = "mounts"
     live_rows = ("mounts",)
+    late = True
 
-    def observe(self, host: Host, boxes: list[Box]) -> dict[str, dict[str, Any]]:
-        concerned = [box for box in boxes if box.pid and "mounts" in box.record.fields]
-        return {box.name: {"mounts": _found(box.pid or 0, box.record.fields["mounts"])} for box in concerned}
+    def found(self, box: Box) -> Any:
+        return _found(box.pid or 0, box.record.fields["mounts"])
 
     def lacks(self, host: Host, wanted: Mapping[str, Any], box: Box | None = None) -> list[str]:
         rows = wanted.get("mounts") or {}
         return [reason for path, row in rows.items() if (reason := _missing(path, row))]
-
-    def at_start(self, host: Host, box: Box) -> None:
-        if "mounts" in box.record.fields:
-            self.reapply(host, box)
 
     def apply_live(self, host: Host, box: Box, changes: Iterable[Change]) -> None:
         if not box.pid:

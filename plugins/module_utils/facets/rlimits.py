@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..host import Box, Host
-from .base import Facet
+from .base import OneOption
 
 # The names that /proc/PID/limits has for them (proc_pid_limits(5)).
 _SHOWN = {
@@ -26,13 +26,12 @@ _SHOWN = {
 }  # fmt: skip
 
 
-class Rlimits(Facet):
+class Rlimits(OneOption):
     name = "rlimits"
     live_rows = ("rlimits",)
 
-    def observe(self, host: Host, boxes: list[Box]) -> dict[str, dict[str, Any]]:
-        concerned = [box for box in boxes if box.pid and "rlimits" in box.record.fields]
-        return {box.name: {"rlimits": _found(box)} for box in concerned}
+    def found(self, box: Box) -> Any:
+        return _found(box)
 
     def boot_config(self, host: Host, box: Box) -> list[tuple[str, str]]:
         limits = box.record.fields.get("rlimits") or {}

@@ -17,16 +17,15 @@ from typing import Any
 
 from ..host import Box, Host
 from ..words import CAPABILITIES
-from .base import Facet
+from .base import OneOption
 
 
-class Security(Facet):
+class Security(OneOption):
     name = "security"
     live_rows = ("drop_capabilities",)
 
-    def observe(self, host: Host, boxes: list[Box]) -> dict[str, dict[str, Any]]:
-        concerned = [box for box in boxes if box.pid and "drop_capabilities" in box.record.fields]
-        return {box.name: {"drop_capabilities": _dropped(box)} for box in concerned}
+    def found(self, box: Box) -> Any:
+        return _dropped(box)
 
     def boot_config(self, host: Host, box: Box) -> list[tuple[str, str]]:
         if host.apparmor:

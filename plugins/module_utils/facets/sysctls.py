@@ -19,26 +19,22 @@ from typing import Any
 from ..host import Box, Host
 from ..kernel import namespaces, syscalls
 from ..steps import Change
-from .base import Facet
+from .base import OneOption
 
 _INTERFACES = ("net.ipv4.conf.", "net.ipv6.conf.", "net.ipv4.neigh.", "net.ipv6.neigh.")
 
 
-class Sysctls(Facet):
+class Sysctls(OneOption):
     name = "sysctls"
     live_rows = ("sysctls",)
+    late = True
 
-    def observe(self, host: Host, boxes: list[Box]) -> dict[str, dict[str, Any]]:
-        concerned = [box for box in boxes if box.pid and "sysctls" in box.record.fields]
-        return {box.name: {"sysctls": _found(box)} for box in concerned}
+    def found(self, box: Box) -> Any:
+        return _found(box)
 
     def lacks(self, host: Host, wanted: Mapping[str, Any], box: Box | None = None) -> list[str]:
         names = tuple(wanted.get("sysctls") or {})
         return [reason for name, new in _of_new_ones(names).items() if (reason := _missing(name, *new))]
-
-    def at_start(self, host: Host, box: Box) -> None:
-        if "sysctls" in box.record.fields:
-            self.reapply(host, box)
 
     def apply_live(self, host: Host, box: Box, changes: Iterable[Change]) -> None:
         if not box.pid:

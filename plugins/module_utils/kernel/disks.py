@@ -11,6 +11,8 @@ import re
 import stat
 from dataclasses import dataclass
 
+from . import mounts
+
 _SYSFS = "/sys/dev/block"
 _MOUNTS = "/proc/self/mountinfo"
 
@@ -56,14 +58,10 @@ def _source(path: str) -> str:
     place, best, source = os.path.realpath(path), "", ""
     for line in _read(_MOUNTS).splitlines():
         before, _sep, after = line.partition(" - ")
-        point = _unescaped(before.split()[4])
+        point = mounts.unescaped(before.split()[4])
         if (place + "/").startswith(point.rstrip("/") + "/") and len(point) >= len(best):
-            best, source = point, _unescaped(after.split()[1])
+            best, source = point, mounts.unescaped(after.split()[1])
     return source
-
-
-def _unescaped(text: str) -> str:
-    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match.group(1), 8)), text)
 
 
 def _whole(number: str) -> Disk | None:

@@ -22,7 +22,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from . import inroot, namespaces, syscalls
+from . import inroot, mounts, namespaces, syscalls
 
 _NO_LINKS = syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_MAGICLINKS | syscalls.RESOLVE_NO_SYMLINKS
 
@@ -244,9 +244,5 @@ def _mountinfo(pid: int) -> dict[str, tuple[str, frozenset[str]]]:
     with open(f"/proc/{pid}/mountinfo", encoding="utf-8", errors="surrogateescape") as handle:
         for line in handle:
             words = line.split(" ")
-            point = words[4]
-            if "\\" in point:
-                for code, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
-                    point = point.replace(code, character)
-            rows[words[0]] = (point, frozenset(words[5].split(",")))
+            rows[words[0]] = (mounts.unescaped(words[4]), frozenset(words[5].split(",")))
     return rows

@@ -12,11 +12,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
+from ..paths import SEARCH
+from ..units import PROTOCOLS
 
-
-# It prints the names of /etc/protocols, where there is one.
-_PROTOCOLS = {"tcp": "6", "udp": "17"}
+_ENVIRONMENT = {"PATH": SEARCH, "LC_ALL": "C.UTF-8"}
 
 
 @dataclass(frozen=True)
@@ -83,8 +82,9 @@ def _member(member: Any) -> str:
         if kind == "elem":
             return _member(body["val"])
         return f"{kind} {body}"
-    if member in _PROTOCOLS:
-        return _PROTOCOLS[member]
+    # It prints the names of /etc/protocols, where there is one.
+    if member in PROTOCOLS:
+        return PROTOCOLS[member]
     if isinstance(member, int) and member > 0xFFFF:
         return f"0x{member:032x}"
     return str(member)

@@ -20,7 +20,7 @@ import subprocess
 import time
 
 from .. import files
-from ..paths import LIBRARY, Paths
+from ..paths import LIBRARY, SEARCH, Paths
 from .remote import MoveError
 
 PORTS = range(8622, 8642)
@@ -68,7 +68,7 @@ def _refuse_odd(ident: str, public_key: str) -> None:
     if not re.fullmatch(r"[a-z0-9-]{1,80}", ident) or not re.fullmatch(r"ssh-ed25519 [A-Za-z0-9+/=]+", public_key):
         raise MoveError("the session's name or key is none that Carve makes")
     for program in ("sshd", "ssh-keygen", "rsync"):
-        if shutil.which(program, path="/usr/sbin:/usr/bin:/sbin:/bin") is None:
+        if shutil.which(program, path=SEARCH) is None:
             raise MoveError(f"{program} is not installed; run carve.vps.bootstrap on this node")
 
 
