@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import bridges, facets, record, runtime, store, trial
+from .checkpoint import look, suspend
 from .engines import lxc
 from .facets import disk, io, memory, network
 from .host import Box, Host
@@ -45,6 +46,7 @@ def observe(host: Host, declared: Mapping[str, Mapping[str, Any]] | None = None)
     file_rows = frozenset(row for facet in facets.ALL for row in facet.file_rows)
     live_rows = frozenset(row for facet in facets.ALL for row in facet.live_rows)
     kept = _listed(host.paths.kept)
+    to_suspend = {name for name, wanted in (declared or {}).items() if wanted["state"] == "suspended"}
     for box in boxes:
         seen = {path: value for facet in found for path, value in facet.get(box.name, {}).items()}
         containers[box.name] = ContainerSeen(
@@ -53,6 +55,8 @@ def observe(host: Host, declared: Mapping[str, Mapping[str, Any]] | None = None)
             digest=box.record.digest,
             template_version=box.record.template_version,
             running=box.pid is not None,
+            suspended=box.pid is None and suspend.is_suspended(box.directory),
+            unfit=tuple(look.unfit(host, box)) if box.pid and box.name in to_suspend else (),
             seen=seen,
             looked=file_rows | live_rows if box.pid else file_rows,
             ram_in_use=memory.in_use(host, box) if box.pid and "ram" in box.record.fields else 0,

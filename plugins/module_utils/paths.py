@@ -81,6 +81,10 @@ class Paths:
         """Where it is noted why a container did not start, until it does."""
         return f"{self.run}/{name}.failed"
 
+    def restored(self, name: str) -> str:
+        """Noted of a container that was made anew from its memory: LXC does not start it again when it reboots."""
+        return f"{self.run}/{name}.restored"
+
     def usage(self, name: str) -> str:
         return f"{self.usages}/{name}.json"
 

@@ -16,7 +16,7 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any
 
-from . import model, plan_disk, slots
+from . import model, plan_disk, plan_power, slots
 from .definitions import Template
 from .desired import Desired
 from .plan_addresses import conflicts
@@ -167,28 +167,12 @@ def _create(name: str, target: Mapping[str, Any], desired: Desired) -> list[Step
     made = {**target, "digest": desired.templates[target["template"]].digest}
     steps = [Step("container", name, "create", "create", "create", "declared", changes=changes, target=made)]
     if target["state"] == "running":
-        steps.append(_power("start", name, Change("state", None, "running"), "declared running", made))
+        steps.append(plan_power.step("start", name, Change("state", None, "running"), "declared running", made))
     return steps
 
 
-def _power(action: str, name: str, change: Change, reason: str, target: Mapping[str, Any]) -> Step:
-    order = target.get("start_order", 0)
-    return Step(
-        "container",
-        name,
-        action,
-        action,
-        "live",
-        reason,
-        "power",
-        (change,),
-        target=target,
-        order=order if action == "start" else -order,
-    )
-
-
 def _destroy(name: str, seen: ContainerSeen, desired: Desired, reason: str) -> Step:
-    change = Change("state", "running" if seen.running else "stopped", None)
+    change = Change("state", seen.power, None)
     step = Step("container", name, "destroy", "destroy", "destroy", reason, changes=(change,), target=seen.recorded)
     if seen.recorded.get("protect"):
         return step.hold("is protected; apply protect: false first")
@@ -204,21 +188,27 @@ def _reconcile(
     name: str, target: Mapping[str, Any], seen: ContainerSeen, desired: Desired, node: NodeSeen, notes: list[str]
 ) -> list[Step]:
     """Steps for a container that exists."""
-    steps: list[Step] = []
     template = desired.templates.get(target["template"]) if target["template"] else None
     made = {**target, "digest": seen.digest}
     rebuild = _rebuild(name, target, seen, template, desired, notes)
-    stopping = seen.running and target["state"] == "stopped"
-    starting = not seen.running and target["state"] == "running"
-    if stopping:
-        steps.append(_power("stop", name, Change("state", "running", "stopped"), "declared stopped", made))
-    elif starting:
-        reason = "declared running" if seen.recorded.get("state") != "running" else "stopped on the node"
-        steps.append(_power("start", name, Change("state", "stopped", "running"), reason, made))
-    elif seen.recorded.get("state") != target["state"]:
-        change = Change("state", seen.recorded.get("state"), target["state"])
-        steps.append(Step("container", name, "change", "change", "live", "declared", "power", (change,), target=made))
-    stays_up = seen.running and not stopping
+    steps = plan_power.steps(name, target, seen, made)
+    why_not = plan_power.asleep(target, seen)
+    others = _others(name, target, seen, desired, node, rebuild)
+    return steps + [step.hold(why_not) for step in others]
+
+
+def _others(
+    name: str,
+    target: Mapping[str, Any],
+    seen: ContainerSeen,
+    desired: Desired,
+    node: NodeSeen,
+    rebuild: Step | None,
+) -> list[Step]:
+    """Steps for all but its power."""
+    steps: list[Step] = []
+    made = {**target, "digest": seen.digest}
+    stays_up = seen.power != "stopped" and target["state"] != "stopped"
     differences = _differences(target, seen)
     restart = [(c, r) for c, r in differences if stays_up and _reach(c, differences) == "restart"]
     live = [(c, r) for c, r in differences if (c, r) not in restart]

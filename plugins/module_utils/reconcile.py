@@ -18,6 +18,7 @@ from typing import Any
 
 from . import desired as desired_state
 from . import files, lock, plan, record, trial
+from .checkpoint import suspend
 from .desired import Desired
 from .engines import lxc
 from .host import Host, apparmor_enabled
@@ -145,6 +146,7 @@ def _clear_staging(host: Host) -> None:
 
         arrival.clear_abandoned(host)
     for name in lxc.names(host):
+        suspend.put_right(host, name)
         directory = host.paths.container(name)
         if os.path.exists(f"{directory}/{record.FILE}"):
             for file in (record.FILE, lxc.CONFIG):
@@ -191,7 +193,7 @@ def _brief(found: ContainerSeen, state: str | None = None) -> dict[str, Any]:
         if path.endswith(".ip")
     }
     template = f"{found.recorded.get('template')}@{found.digest}"
-    return {"state": state or ("running" if found.running else "stopped"), "template": template, "ip": ip}
+    return {"state": state or found.power, "template": template, "ip": ip}
 
 
 def _diff(made: Plan) -> dict[str, str]:

@@ -143,6 +143,9 @@ class ContainerSeen:
     # The directory of that template version, which is another one for a container that came from another node.
     template_version: str | None = None
     running: bool = False
+    # Whether its memory is on disk; and why it cannot be put there, if that was asked.
+    suspended: bool = False
+    unfit: tuple[str, ...] = ()
     # Values found in the kernel and in the root filesystem, and the rows that were looked at.
     seen: Mapping[str, Any] = field(default_factory=dict)
     looked: frozenset[str] = frozenset()
@@ -153,6 +156,10 @@ class ContainerSeen:
     config: tuple[tuple[str, ...], tuple[str, ...]] | None = None
     # The template and version of its root filesystem before a rebuild that has not passed its gate.
     kept: tuple[str, str] | None = None
+
+    @property
+    def power(self) -> str:
+        return "running" if self.running else "suspended" if self.suspended else "stopped"
 
 
 @dataclass(frozen=True)

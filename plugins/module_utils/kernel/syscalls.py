@@ -141,6 +141,15 @@ def filesystem_type(fd: int) -> int:
     return int(ctypes.c_long.from_buffer(buffer).value)
 
 
+def syncfs(path: str) -> None:
+    """syncfs(2): all of the file system that ``path`` is on is on disk."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _check(_libc.syncfs(fd), "syncfs")
+    finally:
+        os.close(fd)
+
+
 def setns(fd: int, kind: int) -> None:
     """setns(2), for the calling thread."""
     _check(_libc.setns(fd, kind), "setns")

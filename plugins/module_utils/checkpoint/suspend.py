@@ -1,0 +1,157 @@
+# Copyright: (c) 2026, Carve contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A container goes to disk with its memory, and comes back.
+
+Its images lie beside its other files, so that they go wherever those go. They are written aside and get their name when
+they are whole and on disk, and when nothing of the container runs any more; what has the name is made anew once, and is
+gone when that is known to have gone well. So images are never older than the files that the container has written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+
+from .. import files, rootfs
+from ..engines import lxc
+from ..host import Box, Host
+from ..kernel import cgroup
+from . import criu, tree
+
+_WHOLE, _PART, _GONE = "memory", "memory.part", "memory.gone"
+_LOOKS = 20  # at an init that may have much to do after it was away
+_LOOK = 0.5  # seconds
+_BUSY = 0.9  # of a processor
+
+
+def is_suspended(directory: str) -> bool:
+    return os.path.isdir(f"{directory}/{_WHOLE}")
+
+
+def suspend(host: Host, box: Box) -> int:
+    """Put a running container to disk; the bytes of its images. Raises ``EngineError``, and it goes on running then."""
+    part = f"{box.directory}/{_PART}"
+    files.remove_tree(part)
+    os.mkdir(part, 0o700)
+    # Whoever finds it ended takes it for what it is, and does not start it again.
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(host.paths.restored(box.name))
+    try:
+        criu.dump(host, box, part)
+    except BaseException:
+        if lxc.init_pid(host, box.name) is not None:
+            files.remove_tree(part)
+        raise
+    _name(box.directory)
+    lxc.await_end(host, box.name)
+    rootfs.unmount(box.directory)
+    box.pid = None
+    return size(box.directory)
+
+
+def _name(directory: str) -> None:
+    os.rename(f"{directory}/{_PART}", f"{directory}/{_WHOLE}")
+    files.sync([directory])
+
+
+def resume(host: Host, box: Box) -> None:
+    """Make a suspended container anew where its files are, as ``power.start`` starts others. Raises ``EngineError``;
+    the images are kept then."""
+    images = f"{box.directory}/{_WHOLE}"
+    host.cgroup.remove_leftovers(box.name)
+    host.paths.make_shown(box.name)
+    # LXC does this at a start, and not at a restore.
+    for directory in (cgroup.ROOT, f"{cgroup.ROOT}/{cgroup.PARENT}"):
+        os.makedirs(directory, exist_ok=True)
+        tree.allow(directory, (files.read(f"{directory}/cgroup.controllers") or "").split())
+    box.pid = criu.restore(host, box, images)
+    try:
+        _note_monitor(host, box)
+        _verify(host, box)
+    except BaseException:
+        _undo(host, box)
+        raise
+    discard(box.directory)
+
+
+def _note_monitor(host: Host, box: Box) -> None:
+    """What the hook notes of a container that is started: its monitor."""
+    stat = files.read(f"/proc/{box.pid}/stat")
+    if stat is None:
+        raise lxc.EngineError("its init ended at once")
+    monitor = stat.rpartition(")")[2].split()[1]
+    for path in (host.paths.monitor(box.name), host.paths.restored(box.name)):
+        with open(path, "w", encoding="ascii") as handle:
+            handle.write(monitor)
+
+
+def _verify(host: Host, box: Box) -> None:
+    """An init that was made anew wrongly ends, or goes round and round."""
+    for _look in range(_LOOKS):
+        before = _used(box.pid or 0)
+        time.sleep(_LOOK)
+        used = _used(box.pid or 0)
+        if before is None or used is None or not lxc.is_alive(box.pid or 0):
+            raise lxc.EngineError("its init ended at once")
+        if not is_spinning(before, used, _LOOK):
+            return
+    raise lxc.EngineError(f"its init does nothing but go round since it was made anew, for {_LOOKS * _LOOK:.0f} s")
+
+
+def is_spinning(before: float, after: float, seconds: float) -> bool:
+    """Whether a process has used about all the time of a processor, by the seconds that it had used up."""
+    return (after - before) / seconds >= _BUSY
+
+
+def _used(pid: int) -> float | None:
+    stat = files.read(f"/proc/{pid}/stat")
+    if stat is None:
+        return None
+    fields = stat.rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _undo(host: Host, box: Box) -> None:
+    """Leave nothing of a container that was made anew and is not well; its images are still there."""
+    criu.kill(host, box.name)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(host.paths.restored(box.name))
+    lxc.await_end(host, box.name)
+    box.pid = None
+
+
+def discard(directory: str) -> None:
+    """Give the images up: they are gone at one stroke."""
+    if is_suspended(directory):
+        files.remove_tree(f"{directory}/{_GONE}")
+        os.rename(f"{directory}/{_WHOLE}", f"{directory}/{_GONE}")
+        files.sync([directory])
+    files.remove_tree(f"{directory}/{_GONE}")
+
+
+def put_right(host: Host, name: str) -> None:
+    """Take up what a run that was killed has left of a container; the caller has the node's lock.
+
+    Raises ``EngineError`` while CRIU is still at work.
+    """
+    directory = host.paths.container(name)
+    part = f"{directory}/{_PART}"
+    if os.path.isdir(part):
+        if criu.is_at_work(part):
+            raise lxc.EngineError(f"{name} is being checkpointed by a run that was killed; try again when CRIU is done")
+        if lxc.init_pid(host, name) is None and criu.has_ended_well(part) and not is_suspended(directory):
+            _name(directory)
+        else:
+            files.remove_tree(part)
+    if is_suspended(directory) and lxc.init_pid(host, name) is not None:
+        discard(directory)  # it was made anew of them
+    files.remove_tree(f"{directory}/{_GONE}")
+
+
+def size(directory: str) -> int:
+    """The bytes of a container's images."""
+    place = f"{directory}/{_WHOLE}"
+    return sum(entry.stat().st_size for entry in os.scandir(place)) if os.path.isdir(place) else 0
