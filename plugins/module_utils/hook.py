@@ -110,15 +110,17 @@ def _is_reboot(paths: Paths, name: str) -> bool:
 
 def _mount(paths: Paths, directory: str) -> int:
     from . import record, rootfs
-    from .facets import network
-    from .host import Box
+    from .facets import checkpoint, network
+    from .host import Box, Host, apparmor_enabled
 
     found = record.load(directory)
     if found is None:
         sys.stderr.write(f"carve: {directory} holds no container of Carve's\n")
         return 1
-    rootfs.mount(paths, Box(found, directory))
-    network.enclose(Box(found, directory))
+    box = Box(found, directory)
+    rootfs.mount(paths, box)
+    checkpoint.prepare(Host(paths=paths, apparmor=apparmor_enabled()), box)
+    network.enclose(box)
     return 0
 
 

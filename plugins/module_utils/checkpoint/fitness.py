@@ -108,3 +108,21 @@ def _is_pressure(path: str) -> bool:
 def _some(places: Iterable[str]) -> str:
     first, *rest = places
     return f"{first} and {len(rest)} more places" if rest else first
+
+
+def unlike(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
+    """Why what was checkpointed on a node with ``theirs`` (``look.traits``) cannot be made anew on one with ``ours``.
+
+    ``ours`` is spoken of as "it".
+    """
+    found = [
+        f"it has {what} {ours[what] or 'unknown'}, the other node {theirs[what] or 'unknown'}"
+        for what in ("criu", "lxc", "kernel")
+        if theirs[what] != ours[what]
+    ]
+    missing = sorted(set(theirs["cpu"]) - set(ours["cpu"]))
+    if missing:
+        found.append(f"its processor has no {', '.join(missing[:8])}, which the other node's has")
+    if theirs["apparmor"] != ours["apparmor"]:
+        found.append("AppArmor confines containers on one of the nodes and not on the other")
+    return found

@@ -12,6 +12,7 @@ import platform
 import shutil
 import subprocess
 from collections.abc import Iterator
+from typing import Any
 
 from .. import files, store
 from ..host import Box, Host
@@ -63,6 +64,28 @@ def _criu_says(host: Host) -> str:
     with contextlib.suppress(OSError):  # a reader may not be let
         files.write_json(note, {"asked": asked, "said": said})
     return said
+
+
+def traits(host: Host) -> dict[str, Any]:
+    """What two nodes must have in common for a container to be checkpointed on one and made anew on the other."""
+    flags = (files.read("/proc/cpuinfo") or "").partition("\nflags")[2].partition("\n")[0].partition(":")[2].split()
+    return {
+        "criu": _version("criu"),
+        "lxc": _version("lxc-start"),
+        # Its series: what is mended within one changes nothing that a process can see.
+        "kernel": ".".join(platform.release().split(".")[:2]),
+        "cpu": sorted(flags),
+        "apparmor": host.apparmor,
+    }
+
+
+def _version(program: str) -> str:
+    try:
+        done = subprocess.run([program, "--version"], check=False, capture_output=True, text=True, env={"PATH": SEARCH})
+    except FileNotFoundError:
+        return ""
+    first = (done.stdout.splitlines() or [""])[0]
+    return first.rpartition(" ")[2]
 
 
 def of(host: Host, box: Box) -> Look:

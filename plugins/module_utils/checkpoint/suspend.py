@@ -17,8 +17,9 @@ import time
 
 from .. import files, rootfs
 from ..engines import lxc
+from ..facets import network
 from ..host import Box, Host
-from ..kernel import cgroup
+from ..kernel import announce, cgroup
 from . import criu, tree
 
 _WHOLE, _PART, _GONE = "memory", "memory.part", "memory.gone"
@@ -70,6 +71,7 @@ def resume(host: Host, box: Box) -> None:
     box.pid = criu.restore(host, box, images)
     try:
         _note_monitor(host, box)
+        announce.addresses(box.pid, network.bridged(box))
         _verify(host, box)
     except BaseException:
         _undo(host, box)

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from .. import bridges, builder, facets, files, plan_disk, power, removal, rootfs, slots, store, usage
+from .. import bridges, builder, facets, files, gate, plan_disk, power, removal, rootfs, slots, store, usage
+from ..checkpoint import fitness, look, suspend
 from ..engines import lxc
 from ..facets import disk, network
 from ..host import Box, Host
@@ -22,6 +24,10 @@ from ..record import Record, load
 from ..steps import NodeSeen
 from . import session
 from .remote import MoveError
+
+# What systemd may say of itself (systemctl(1), is-system-running), and how long it may take to.
+_ANSWERS = ["initializing", "starting", "running", "degraded", "maintenance"]
+_ANSWERING = 60
 
 # What is told to the source, as JSON.
 Answer = dict[str, Any]
@@ -37,7 +43,8 @@ def examine(host: Host, name: str, content: Mapping[str, Any]) -> Answer:
     """Whether a container can come here; makes the place that its files are to be sent to.
 
     ``template`` is the directory of the template version that it will lie on, ``copy_template`` whether that has to be
-    sent first. Raises ``MoveError`` with every reason against it.
+    sent first, ``live`` what keeps it from being made anew here from its memory. Raises ``MoveError`` with every reason
+    against it.
     """
     record = _record(name, content)
     reasons = [*_taken(host, name), *_ids(host, record), *_bridges(record), *_limits(host, record)]
@@ -48,10 +55,11 @@ def examine(host: Host, name: str, content: Mapping[str, Any]) -> Answer:
         reasons += [] if send else _backend(host, record, version)
     if reasons:
         raise MoveError("; ".join(reasons))
+    live = [*look.lacking(host), *fitness.unlike(content["live"], look.traits(host))] if content.get("live") else []
     template = record.fields["template"]
     for place in (f"containers/{name}", *([f"templates/{template}/{version}"] if send else [])):
         os.makedirs(f"{host.paths.incoming}/{place}", mode=0o711, exist_ok=True)
-    return {"template": version, "copy_template": send, "place": _room(host, record)}
+    return {"template": version, "copy_template": send, "place": _room(host, record), "live": live}
 
 
 def _limits(host: Host, record: Record) -> list[str]:
@@ -149,17 +157,25 @@ def adopt(host: Host, name: str, content: Mapping[str, Any]) -> Answer:
     final, staged = host.paths.container(name), f"{host.paths.incoming}/containers/{name}"
     here = load(final)
     if here is None or here.uuid != given.uuid:
+        if not content.get("memory"):
+            suspend.discard(staged)  # of an attempt before this one
         _furnish(host, given, str(content["template"]), staged, final)
         usage.receive(host.paths, name, given.uuid, content.get("usage"))
         os.rename(staged, final)
         files.sync([host.paths.containers])
     box = Box(load(final) or given, final, lxc.init_pid(host, name))
-    if content["start"] and box.pid is None:
+    if not content["start"]:
+        return {"pid": None}
+    began = time.monotonic()
+    if box.pid is None:
         power.start(host, box)
-    if content["start"]:
-        _verify(host, box)
-        announce.addresses(box.pid or 0, _announced(box))
-    return {"pid": box.pid}
+    started = time.monotonic()
+    announce.addresses(box.pid or 0, network.bridged(box))
+    _verify(host, box)
+    if content.get("memory"):
+        _verify_init(host, box)
+    ended = time.monotonic()
+    return {"pid": box.pid, "start_s": round(started - began, 2), "verify_s": round(ended - started, 2)}
 
 
 def _furnish(host: Host, given: Record, version: str, staged: str, final: str) -> None:
@@ -191,6 +207,13 @@ def _verify(host: Host, box: Box) -> None:
         raise MoveError(f"{box.name} ended at once")
 
 
+def _verify_init(host: Host, box: Box) -> None:
+    """Whether the init of a container that was made anew answers; how its services are is not the move's doing."""
+    said = gate.wait(host, [box], {"init": _ANSWERS, "timeout": _ANSWERING})
+    if said:
+        raise MoveError(f"{box.name} was made anew here, but {said[box.name]}")
+
+
 def _is_row(row: str, path: str) -> bool:
     parts = row.split(".")
     return (f"{parts[0]}.{parts[-1]}" if len(parts) == 3 else row) == path
@@ -198,12 +221,6 @@ def _is_row(row: str, path: str) -> bool:
 
 def _holds(declared: Any, found: Any) -> bool:
     return set(declared) <= set(found) if isinstance(declared, list) and isinstance(found, list) else declared == found
-
-
-def _announced(box: Box) -> dict[str, list[str]]:
-    """The addresses of bridged interfaces, whose neighbours have to learn where they are now."""
-    found = network.interfaces(box.record.fields)
-    return {name: options.get("ip", []) for name, options in found.items() if options["mode"] == "bridged"}
 
 
 def withdraw(host: Host, name: str, content: Mapping[str, Any]) -> Answer:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A container leaves its node: copied while it runs, stopped, copied again, woken at its destination.
+"""A container leaves its node: copied while it runs, stopped or suspended, copied again, woken at its destination.
 
 At every moment at most one copy runs. The source sets its copy aside before the destination may start the other one,
 and gives it up only when the destination has said that it runs. Where the destination has said no, the source takes
@@ -19,7 +19,9 @@ from dataclasses import asdict
 from typing import Any
 
 from .. import builder, files, power, removal, rootfs, store, usage
+from ..checkpoint import look, suspend
 from ..engines import lxc
+from ..facets import checkpoint
 from ..host import Box, Host
 from ..record import Record, load
 from . import session
@@ -27,6 +29,7 @@ from .remote import LineBroken, MoveError, Remote
 
 # In the directory of a container that is set aside: whether it ran.
 _NOTE = "departing.json"
+AUTO, LIVE, RESTART = "auto", "live", "restart"
 MOVED, STAYED, UNKNOWN = "moved", "stayed", "unknown"
 
 
@@ -66,9 +69,13 @@ def _look_up(host: Host, name: str) -> tuple[Record | None, bool]:
     return load(f"{host.paths.departing}/{name}"), True
 
 
-def move(host: Host, name: str, remote: Remote) -> dict[str, Any]:
-    """Move one container; what came of it: ``result`` (moved, stayed, unknown), ``error``, and seconds and bytes."""
-    journey = _Journey(host, name, remote)
+def move(host: Host, name: str, remote: Remote, method: str = RESTART) -> dict[str, Any]:
+    """Move one container; what came of it: ``result`` (moved, stayed, unknown), ``error``, and seconds and bytes.
+
+    ``method`` is ``live``: with its memory, or not at all; ``restart``; or ``auto``: live where it is declared and
+    possible, else by a restart, and why.
+    """
+    journey = _Journey(host, name, remote, method)
     try:
         journey.run()
     except LineBroken as error:
@@ -81,8 +88,11 @@ def move(host: Host, name: str, remote: Remote) -> dict[str, Any]:
 class _Journey:
     """One container's move, and what is known of it so far."""
 
-    def __init__(self, host: Host, name: str, remote: Remote) -> None:
-        self._host, self._name, self._remote = host, name, remote
+    def __init__(self, host: Host, name: str, remote: Remote, method: str = RESTART) -> None:
+        self._host, self._name, self._remote, self._wanted = host, name, remote, method
+        self._method = RESTART
+        # Why it is not moved live, where it might have been.
+        self._why_not: list[str] = []
         self._numbers: dict[str, float] = {}
         self._aside = f"{host.paths.departing}/{name}"
         self.at_home = True
@@ -91,7 +101,8 @@ class _Journey:
         self._place = ""
 
     def report(self, result: str, error: str | None = None) -> dict[str, Any]:
-        return {"result": result, "error": error, **self._numbers}
+        why_not = "; ".join(self._why_not) or None
+        return {"result": result, "error": error, "method": self._method, "not_live": why_not, **self._numbers}
 
     def run(self) -> None:
         record, aside = _look_up(self._host, self._name)
@@ -103,8 +114,10 @@ class _Journey:
         if os.path.exists(f"{self._host.paths.kept}/{self._name}"):
             raise MoveError("its rebuild has not passed its gate yet; run carve.vps.apply first")
         box = Box(record, self._host.paths.container(self._name), lxc.init_pid(self._host, self._name))
-        answer = self._remote.ask("examine", self._name, self._about(record))
+        traits = look.traits(self._host) if box.pid and self._wanted != RESTART else None
+        answer = self._remote.ask("examine", self._name, {**self._about(record), "live": traits})
         self._place = answer["place"]
+        self._choose(box, answer.get("live", []))
         if answer["copy_template"]:
             self._send_template(record)
         if box.pid:
@@ -112,14 +125,31 @@ class _Journey:
         began = time.monotonic()
         self._set_aside(box)
         try:
+            self._copy_memory()
             self._copy(self._aside, "second_pass")
             wanted = {**self._about(record), "template": answer["template"], "start": self._was_running}
-            self._hand_over(wanted)
+            came = self._hand_over({**wanted, "memory": suspend.is_suspended(self._aside)})
         except BaseException:
             self._come_back(record)
             raise
-        self._numbers["away_s"] = round(time.monotonic() - began, 2)
+        self._numbers["away_s"] = round(time.monotonic() - began - came.get("verify_s", 0), 2)
+        self._numbers["start_s"] = came.get("start_s", 0)
         self._give_up()
+
+    def _choose(self, box: Box, destination_lacks: list[str]) -> None:
+        """Whether it goes with its memory. Raises ``MoveError`` where it has to and cannot; nothing is stopped yet."""
+        if not box.pid or self._wanted == RESTART:
+            return
+        if self._wanted == AUTO and not checkpoint.is_declared(box):
+            self._why_not = ["it is not declared live_migration: true"]
+            return
+        self._why_not = [
+            *look.unfit(self._host, box),
+            *(f"at its destination: {reason}" for reason in destination_lacks),
+        ]
+        if self._why_not and self._wanted == LIVE:
+            raise MoveError(f"it cannot be moved live: {'; '.join(self._why_not)}")
+        self._method = RESTART if self._why_not else LIVE
 
     def _about(self, record: Record) -> dict[str, Any]:
         template, version = record.fields["template"], record.template_version
@@ -159,8 +189,17 @@ class _Journey:
         self._numbers[f"{number}_bytes"] = sent
         self._numbers[f"{number}_s"] = round(time.monotonic() - began, 2)
 
+    def _copy_memory(self) -> None:
+        images = f"{self._aside}/memory"
+        if os.path.isdir(images):
+            began = time.monotonic()
+            self._numbers["memory_bytes"] = self._remote.copy(images, f"containers/{self._name}/memory")
+            self._numbers["memory_s"] = round(time.monotonic() - began, 2)
+
     def _set_aside(self, box: Box) -> None:
         self._was_running = box.pid is not None
+        if box.pid and self._method == LIVE:
+            self._suspend(box)
         if box.pid:
             power.stop(self._host, box)
         rootfs.unmount(box.directory)
@@ -170,19 +209,42 @@ class _Journey:
         files.sync([self._host.paths.containers, self._host.paths.departing])
         self.at_home = False
 
-    def _hand_over(self, wanted: Mapping[str, Any]) -> None:
+    def _suspend(self, box: Box) -> None:
+        """Put it to disk. Where that fails it runs on, and is stopped where that is allowed."""
+        began = time.monotonic()
+        try:
+            suspend.suspend(self._host, box)
+            self._numbers["dump_s"] = round(time.monotonic() - began, 2)
+        except lxc.EngineError as error:
+            if self._wanted == LIVE:
+                raise
+            self._method, self._why_not = RESTART, [str(error)]
+
+    def _hand_over(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
         """Let the destination adopt the container; when the line breaks, ask until it is known whether it has."""
         try:
-            self._remote.ask("adopt", self._name, wanted)
+            return self._remote.ask("adopt", self._name, wanted)
         except LineBroken:
-            self._remote.ask_until_answered("adopt", self._name, wanted)
+            return self._remote.ask_until_answered("adopt", self._name, wanted)
 
     def _come_back(self, record: Record) -> None:
         """Be here again as before. Only after the destination has said that it has nothing of the container."""
         self._remote.ask_until_answered("withdraw", self._name, self._about(record))
         box = put_back(self._host, self._name)
         self.at_home = True
-        if self._was_running:
+        if not self._was_running:
+            return
+        from_memory = suspend.is_suspended(box.directory)
+        try:
+            power.start(self._host, box)
+        except lxc.EngineError as error:
+            if not from_memory:
+                raise
+            # Its files are as its memory has left them, as after a power cut.
+            self._why_not.append(
+                f"back here it could not be made anew from its memory either, and was started: {error}"
+            )
+            suspend.discard(box.directory)
             power.start(self._host, box)
 
     def _give_up(self) -> None:

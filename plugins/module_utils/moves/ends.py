@@ -62,7 +62,7 @@ def at_source(params: Mapping[str, Any], check: bool, host: Host | None = None) 
             return {"changed": False, "key": key, "bridges": departure.bridges(host, names)}
         with lock.held(host.paths, True, {"fleet": params["fleet"], "doing": "a move"}, _PATIENCE):
             remote = Remote(host.paths.move(ident), params["address"], params["port"], params["host_key"])
-            moves = _each(host, names, remote)
+            moves = _each(host, names, remote, params.get("method") or departure.AUTO)
     except (MoveError, lock.Busy, OSError) as error:
         return _failed([str(error)])
     finally:
@@ -73,15 +73,16 @@ def at_source(params: Mapping[str, Any], check: bool, host: Host | None = None) 
     return {**result, **_failed(errors)} if errors else result
 
 
-def _each(host: Host, names: Sequence[str], remote: Remote) -> dict[str, Any]:
+def _each(host: Host, names: Sequence[str], remote: Remote, method: str) -> dict[str, Any]:
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        return dict(zip(names, pool.map(lambda name: departure.move(host, name, remote), names)))
+        return dict(zip(names, pool.map(lambda name: departure.move(host, name, remote, method), names)))
 
 
 def _said(came: Mapping[str, Any]) -> str:
     if came["result"] == departure.UNKNOWN:
         return f"it is set aside here, and runs nowhere that is known ({came['error']}); run the same move again"
-    return f"stays where it was: {came['error']}"
+    beside = f" ({came['not_live']})" if came.get("not_live") else ""
+    return f"stays where it was: {came['error']}{beside}"
 
 
 def _failed(errors: Sequence[str]) -> Result:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from ansible_collections.carve.vps.plugins.module_utils.checkpoint import fitness, look
 from ansible_collections.carve.vps.plugins.module_utils.checkpoint.fitness import Look, Process
+from ansible_collections.carve.vps.plugins.module_utils.host import Host
 
 from unit.module_utils.facets import boxes
 
@@ -86,3 +87,30 @@ def test_what_does_not_run_is_not_fit(tmp_path: Path) -> None:
 def test_version_1_of_control_groups_forbids_it(tmp_path: Path) -> None:
     (lack,) = look.lacking(boxes.host(tmp_path, version=1))
     assert "version 1 of control groups" in lack
+
+
+TRAITS: dict[str, Any] = {"criu": "4.1.1", "lxc": "6.0.4", "kernel": "6.12", "cpu": ["avx", "sse"], "apparmor": True}
+
+
+@pytest.mark.parametrize(
+    ("ours", "telling"),
+    [
+        ({"criu": "4.2"}, "it has criu 4.2, the other node 4.1.1"),
+        ({"lxc": ""}, "it has lxc unknown, the other node 6.0.4"),
+        ({"kernel": "6.18"}, "it has kernel 6.18, the other node 6.12"),
+        ({"cpu": ["sse", "sse2"]}, "its processor has no avx"),
+        ({"apparmor": False}, "AppArmor confines containers on one of the nodes"),
+    ],
+)
+def test_nodes_that_differ_are_told_by_what(ours: dict[str, Any], telling: str) -> None:
+    (reason,) = fitness.unlike(TRAITS, {**TRAITS, **ours})
+    assert telling in reason
+
+
+def test_a_processor_that_knows_more_is_no_hindrance() -> None:
+    assert fitness.unlike(TRAITS, {**TRAITS, "cpu": ["avx", "avx512f", "sse"]}) == []
+
+
+def test_this_node_has_what_is_compared() -> None:
+    found = look.traits(Host())
+    assert found.keys() == TRAITS.keys() and found["cpu"] and found["kernel"].count(".") == 1
