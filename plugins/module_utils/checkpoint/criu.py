@@ -101,7 +101,11 @@ def has_ended_well(images: str) -> bool:
 def restore(host: Host, box: Box, images: str) -> int:
     """Make a container anew from its images; its init's process id. Raises ``EngineError`` with CRIU's words."""
     log = f"{host.paths.run}/{box.name}.log"
-    command = ["lxc-checkpoint", "-r", "-P", host.paths.containers, "-n", box.name, "-D", images, "-A", SCRIPT]
+    group = f"{cgroup.ROOT}/{cgroup.MONITORS}/{box.name}"
+    os.makedirs(group, exist_ok=True)
+    # At a start LXC puts the monitor there itself; in the service or session that restores it, it could not stay.
+    command = ["/bin/sh", "-c", 'echo $$ >"$0/cgroup.procs" && exec "$@"', group]
+    command += ["lxc-checkpoint", "-r", "-P", host.paths.containers, "-n", box.name, "-D", images, "-A", SCRIPT]
     # What becomes the container's monitor keeps its descriptors open; and LXC waits for ever where CRIU hangs.
     process = subprocess.Popen(
         [*command, "-o", log, "-l", "INFO"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,

@@ -133,11 +133,15 @@ def _process(pid: int) -> Process | None:
 def _mounts(processes: tuple[Process, ...]) -> frozenset[tuple[str, str]]:
     found: set[tuple[str, str]] = set()
     seen: set[str] = set()
+    # Parts of the root filesystem that are mounted once more, as in the namespaces of confined services.
+    root = None
     for process in processes:
         if process.namespaces["mnt"] not in seen:
             seen.add(process.namespaces["mnt"])
             for line in (files.read(f"/proc/{process.pid}/mountinfo") or "").splitlines():
                 head, _sep, tail = line.partition(" - ")
-                if tail.split()[0] != _OUR_FUSE:
-                    found.add((tail.split()[0], mounts.unescaped(head.split()[4])))
+                device, place, kind = head.split()[2], mounts.unescaped(head.split()[4]), tail.split()[0]
+                root = device if root is None and place == "/" else root
+                if kind != _OUR_FUSE and device != root:
+                    found.add((kind, place))
     return frozenset(found)

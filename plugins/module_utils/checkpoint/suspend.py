@@ -37,14 +37,15 @@ def suspend(host: Host, box: Box) -> int:
     part = f"{box.directory}/{_PART}"
     files.remove_tree(part)
     os.mkdir(part, 0o700)
-    # Whoever finds it ended takes it for what it is, and does not start it again.
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(host.paths.restored(box.name))
+    # Without the note, the hook takes its end for what it is.
+    note = files.read(host.paths.restored(box.name))
+    _forget(host, box.name)
     try:
         criu.dump(host, box, part)
     except BaseException:
         if lxc.init_pid(host, box.name) is not None:
             files.remove_tree(part)
+            _note(host, box.name, note)
         raise
     _name(box.directory)
     lxc.await_end(host, box.name)
@@ -79,15 +80,26 @@ def resume(host: Host, box: Box) -> None:
     discard(box.directory)
 
 
+def _note(host: Host, name: str, monitor: str | None) -> None:
+    if monitor:
+        with open(host.paths.restored(name), "w", encoding="ascii") as handle:
+            handle.write(monitor)
+
+
+def _forget(host: Host, name: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(host.paths.restored(name))
+
+
 def _note_monitor(host: Host, box: Box) -> None:
-    """What the hook notes of a container that is started: its monitor."""
+    """What the hook notes of a container that is started: its monitor; and that this one was restored."""
     stat = files.read(f"/proc/{box.pid}/stat")
     if stat is None:
         raise lxc.EngineError("its init ended at once")
     monitor = stat.rpartition(")")[2].split()[1]
-    for path in (host.paths.monitor(box.name), host.paths.restored(box.name)):
-        with open(path, "w", encoding="ascii") as handle:
-            handle.write(monitor)
+    with open(host.paths.monitor(box.name), "w", encoding="ascii") as handle:
+        handle.write(monitor)
+    _note(host, box.name, monitor)
 
 
 def _verify(host: Host, box: Box) -> None:
@@ -118,9 +130,8 @@ def _used(pid: int) -> float | None:
 
 def _undo(host: Host, box: Box) -> None:
     """Leave nothing of a container that was made anew and is not well; its images are still there."""
+    _forget(host, box.name)
     criu.kill(host, box.name)
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(host.paths.restored(box.name))
     lxc.await_end(host, box.name)
     box.pid = None
 
