@@ -109,6 +109,14 @@ moves:
     not_live:
       description: Why it was not moved live, or null.
       type: str
+    ahead_s:
+      description: Of a live move, seconds in which memory was written and sent while it ran, where possible.
+      type: float
+      sample: 1.2
+    ahead_bytes:
+      description: What was sent of its memory while it ran.
+      type: int
+      sample: 44040192
     dump_s:
       description: Of a live move, seconds until its memory was on disk here. Part of RV(moves.away_s), as the next two.
       type: float

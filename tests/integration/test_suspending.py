@@ -17,7 +17,16 @@ from ansible_collections.carve.vps.plugins.module_utils import info
 from ansible_collections.carve.vps.plugins.module_utils.checkpoint import ends, look
 from ansible_collections.carve.vps.plugins.module_utils.facets.checkpoint import DROP_IN, SERVICES
 from ansible_collections.carve.vps.tests.integration.own_node import fleet_of, own_node
-from ansible_collections.carve.vps.tests.integration.support import ALL, Fleet, box, brief, host, inside, start_time
+from ansible_collections.carve.vps.tests.integration.support import (
+    ALL,
+    Fleet,
+    booted,
+    box,
+    brief,
+    host,
+    inside,
+    start_time,
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -40,6 +49,7 @@ def test_a_container_is_built_for_it_before_its_init_starts(fleet: Fleet) -> Non
     fleet.declare("x-live", live_migration=True)
     fleet.apply()
     assert drop_in("x-live") == SERVICES.strip()
+    booted("x-live")
     unit = "systemctl show --property NotifyAccess,MemoryPressureWatch systemd-journald.service"
     assert "NotifyAccess=all" in inside("x-live", "sh", "-c", unit)
     assert inside("x-live", "sh", "-c", f"stat -c %u:%g {DROP_IN}") == "0:0"

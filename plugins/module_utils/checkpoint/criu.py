@@ -9,6 +9,7 @@ The dump has the arguments that LXC gives it. lxc-checkpoint does not dump a con
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import re
@@ -28,20 +29,36 @@ _DUMP_LOG, _RESTORE_LOG = "dump.log", "restore.log"  # LXC's name for the second
 _COLLECTING = 60  # seconds that freezing all processes may take
 _RESTORING = 300.0  # seconds after which a restore hangs
 _ENVIRONMENT = {"PATH": SEARCH, "LC_ALL": "C.UTF-8"}
-_WORDS = re.compile(r"^\([^)]*\)\s+(?:\d+:\s+)?Error \([^)]*\): (.*)$")
+_WORDS = re.compile(r"^(?:\([^)]*\))?\s*(?:\d+:\s+)?Error \([^)]*\): (.*)$")
 
 
-def dump_arguments(pid: int, name: str, images: str, controllers: Iterable[str], binds: Iterable[str]) -> list[str]:
-    """``binds`` are the places, below the container's root, where LXC has bound something of the node's."""
+def dump_arguments(
+    pid: int,
+    name: str,
+    images: str,
+    controllers: Iterable[str],
+    binds: Iterable[str],
+    ahead: bool = False,
+    before: str | None = None,
+) -> list[str]:
+    """``binds`` are the places, below the container's root, where LXC has bound something of the node's.
+
+    A dump ``ahead`` writes memory alone and lets the container run; the one after it writes what has changed since the
+    one ``before``, which lies beside it.
+    """
     group = f"{cgroup.PARENT}/{name}"
     arguments = [
-        "criu", "dump", "--tcp-established", "--file-locks", "--link-remap", "--manage-cgroups=full",
+        "criu", "pre-dump" if ahead else "dump", "--tcp-established", "--file-locks", "--link-remap",
+        "--manage-cgroups=full",
         "--ext-mount-map", "auto", "--enable-external-sharing", "--enable-external-masters",
-        "--enable-fs", "hugetlbfs", "--enable-fs", "tracefs", "--skip-in-flight", "--force-irmap",
+        "--enable-fs", "hugetlbfs", "--enable-fs", "tracefs", "--force-irmap",
         "--timeout", str(_COLLECTING), "-D", images, "-o", f"{images}/{_DUMP_LOG}", "-v3",
-        "--cgroup-root", f"{','.join(controllers)}:{group}", "--action-script", SCRIPT,
-        "-t", str(pid), "--freeze-cgroup", f"{cgroup.ROOT}/{group}",
+        "--cgroup-root", f"{','.join(controllers)}:{group}", "-t", str(pid),
+        "--freeze-cgroup", f"{cgroup.ROOT}/{group}",
     ]  # fmt: skip
+    arguments += ["--track-mem"] if ahead else ["--skip-in-flight", "--action-script", SCRIPT]
+    if before:
+        arguments += ["--track-mem", "--prev-images-dir", f"../{before}"]
     for place in binds:
         arguments += ["--ext-mount-map", f"/{place}:{place}"]
     return arguments
@@ -59,15 +76,21 @@ def bound_places(configuration: str) -> list[str]:
     return places
 
 
-def dump(host: Host, box: Box, images: str) -> None:
-    """Write a running container's processes and memory to a new directory; they are gone then.
+def can_track_memory() -> bool:
+    """Whether the kernel can say what of its memory a process has written to since it was last asked."""
+    command = ["criu", "check", "--feature", "mem_dirty_track"]
+    return subprocess.run(command, check=False, capture_output=True, env=_ENVIRONMENT).returncode == 0
+
+
+def dump(host: Host, box: Box, images: str, ahead: bool = False, before: str | None = None) -> None:
+    """Write a running container's processes and memory to a new directory; they are gone then, unless it is ``ahead``.
 
     Raises ``EngineError``; the container goes on running then. CRIU holds a lock on the directory for as long as it is
     at work there, also when whoever called it has ended.
     """
     controllers = (files.read(f"{cgroup.ROOT}/cgroup.controllers") or "").split()
     binds = bound_places(files.read(lxc.config_path(box)) or "")
-    command = dump_arguments(box.pid or 0, box.name, images, controllers, binds)
+    command = dump_arguments(box.pid or 0, box.name, images, controllers, binds, ahead, before)
     lock = os.open(images, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -101,11 +124,9 @@ def has_ended_well(images: str) -> bool:
 def restore(host: Host, box: Box, images: str) -> int:
     """Make a container anew from its images; its init's process id. Raises ``EngineError`` with CRIU's words."""
     log = f"{host.paths.run}/{box.name}.log"
-    group = f"{cgroup.ROOT}/{cgroup.MONITORS}/{box.name}"
-    os.makedirs(group, exist_ok=True)
-    # At a start LXC puts the monitor there itself; in the service or session that restores it, it could not stay.
-    command = ["/bin/sh", "-c", 'echo $$ >"$0/cgroup.procs" && exec "$@"', group]
-    command += ["lxc-checkpoint", "-r", "-P", host.paths.containers, "-n", box.name, "-D", images, "-A", SCRIPT]
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(log)
+    command = ["lxc-checkpoint", "-r", "-P", host.paths.containers, "-n", box.name, "-D", images, "-A", SCRIPT]
     # What becomes the container's monitor keeps its descriptors open; and LXC waits for ever where CRIU hangs.
     process = subprocess.Popen(
         [*command, "-o", log, "-l", "INFO"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,

@@ -7,6 +7,8 @@
 Its images lie beside its other files, so that they go wherever those go. They are written aside and get their name when
 they are whole and on disk, and when nothing of the container runs any more; what has the name is made anew once, and is
 gone when that is known to have gone well. So images are never older than the files that the container has written.
+
+``memory.ahead`` is memory that was written while it still ran; what is written in the end refers to it.
 """
 
 from __future__ import annotations
@@ -22,28 +24,44 @@ from ..host import Box, Host
 from ..kernel import announce, cgroup
 from . import criu, tree
 
-_WHOLE, _PART, _GONE = "memory", "memory.part", "memory.gone"
+WHOLE, AHEAD, _PART, _GONE = "memory", "memory.ahead", "memory.part", "memory.gone"
 _LOOKS = 20  # at an init that may have much to do after it was away
 _LOOK = 0.5  # seconds
 _BUSY = 0.9  # of a processor
 
 
 def is_suspended(directory: str) -> bool:
-    return os.path.isdir(f"{directory}/{_WHOLE}")
+    return os.path.isdir(f"{directory}/{WHOLE}")
+
+
+def write_ahead(host: Host, box: Box) -> bool:
+    """Write the memory of a container that goes on running, so that less is left to write when it is suspended; whether
+    that could be done."""
+    ahead = f"{box.directory}/{AHEAD}"
+    files.remove_tree(ahead)
+    if not criu.can_track_memory():
+        return False
+    _make(ahead, box)
+    try:
+        criu.dump(host, box, ahead, ahead=True)
+    except lxc.EngineError:
+        files.remove_tree(ahead)
+        return False
+    return True
 
 
 def suspend(host: Host, box: Box) -> int:
     """Put a running container to disk; the bytes of its images. Raises ``EngineError``, and it goes on running then."""
     part = f"{box.directory}/{_PART}"
-    files.remove_tree(part)
-    os.mkdir(part, 0o700)
+    _make(part, box)
     # Without the note, the hook takes its end for what it is.
     note = files.read(host.paths.restored(box.name))
     _forget(host, box.name)
     try:
-        criu.dump(host, box, part)
+        criu.dump(host, box, part, before=AHEAD if os.path.isdir(f"{box.directory}/{AHEAD}") else None)
     except BaseException:
         if lxc.init_pid(host, box.name) is not None:
+            discard(box.directory)
             files.remove_tree(part)
             _note(host, box.name, note)
         raise
@@ -54,15 +72,23 @@ def suspend(host: Host, box: Box) -> int:
     return size(box.directory)
 
 
+def _make(place: str, box: Box) -> None:
+    """An empty directory for images. Those who read them at a restore are the container's root already; nobody else is
+    to, for all its secrets are in them."""
+    files.remove_tree(place)
+    os.mkdir(place, 0o700)
+    os.chown(place, box.record.base_id, box.record.base_id)
+
+
 def _name(directory: str) -> None:
-    os.rename(f"{directory}/{_PART}", f"{directory}/{_WHOLE}")
+    os.rename(f"{directory}/{_PART}", f"{directory}/{WHOLE}")
     files.sync([directory])
 
 
 def resume(host: Host, box: Box) -> None:
     """Make a suspended container anew where its files are, as ``power.start`` starts others. Raises ``EngineError``;
     the images are kept then."""
-    images = f"{box.directory}/{_WHOLE}"
+    images = f"{box.directory}/{WHOLE}"
     host.cgroup.remove_leftovers(box.name)
     host.paths.make_shown(box.name)
     # LXC does this at a start, and not at a restore.
@@ -140,9 +166,10 @@ def discard(directory: str) -> None:
     """Give the images up: they are gone at one stroke."""
     if is_suspended(directory):
         files.remove_tree(f"{directory}/{_GONE}")
-        os.rename(f"{directory}/{_WHOLE}", f"{directory}/{_GONE}")
+        os.rename(f"{directory}/{WHOLE}", f"{directory}/{_GONE}")
         files.sync([directory])
     files.remove_tree(f"{directory}/{_GONE}")
+    files.remove_tree(f"{directory}/{AHEAD}")
 
 
 def put_right(host: Host, name: str) -> None:
@@ -161,10 +188,11 @@ def put_right(host: Host, name: str) -> None:
             files.remove_tree(part)
     if is_suspended(directory) and lxc.init_pid(host, name) is not None:
         discard(directory)  # it was made anew of them
-    files.remove_tree(f"{directory}/{_GONE}")
+    if not is_suspended(directory):
+        discard(directory)
 
 
 def size(directory: str) -> int:
     """The bytes of a container's images."""
-    place = f"{directory}/{_WHOLE}"
-    return sum(entry.stat().st_size for entry in os.scandir(place)) if os.path.isdir(place) else 0
+    places = (f"{directory}/{name}" for name in (WHOLE, AHEAD))
+    return sum(entry.stat().st_size for place in places if os.path.isdir(place) for entry in os.scandir(place))

@@ -122,6 +122,8 @@ class _Journey:
             self._send_template(record)
         if box.pid:
             self._copy(box.directory, "first_pass")
+        if self._method == LIVE:
+            self._send_ahead(box)
         began = time.monotonic()
         self._set_aside(box)
         try:
@@ -189,12 +191,22 @@ class _Journey:
         self._numbers[f"{number}_bytes"] = sent
         self._numbers[f"{number}_s"] = round(time.monotonic() - began, 2)
 
+    def _send_ahead(self, box: Box) -> None:
+        began = time.monotonic()
+        if suspend.write_ahead(self._host, box):
+            self._numbers["ahead_bytes"] = self._send_images(box.directory, suspend.AHEAD)
+            self._numbers["ahead_s"] = round(time.monotonic() - began, 2)
+
     def _copy_memory(self) -> None:
-        images = f"{self._aside}/memory"
-        if os.path.isdir(images):
+        if suspend.is_suspended(self._aside):
             began = time.monotonic()
-            self._numbers["memory_bytes"] = self._remote.copy(images, f"containers/{self._name}/memory")
+            if not self._was_running and os.path.isdir(f"{self._aside}/{suspend.AHEAD}"):
+                self._send_images(self._aside, suspend.AHEAD)
+            self._numbers["memory_bytes"] = self._send_images(self._aside, suspend.WHOLE)
             self._numbers["memory_s"] = round(time.monotonic() - began, 2)
+
+    def _send_images(self, directory: str, name: str) -> int:
+        return self._remote.copy(f"{directory}/{name}", f"containers/{self._name}/{name}")
 
     def _set_aside(self, box: Box) -> None:
         self._was_running = box.pid is not None

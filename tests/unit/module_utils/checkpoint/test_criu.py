@@ -28,7 +28,8 @@ DUMP_LOG = """\
 RESTORE_LOG = """\
 (00.912091)      1: Error (criu/files-reg.c:2208): File var/log/x has bad size 10 (expect 12)
 (00.998231)      1: Error (criu/files-reg.c:2208): File var/log/x has bad size 10 (expect 12)
-(01.450000) Error (criu/cr-restore.c:2547): Restoring FAILED.
+     1: Error (criu/files-reg.c:2208): File var/log/x has bad size 10 (expect 12)
+Error (criu/cr-restore.c:2320): Restoring FAILED.
 """
 CONFIG = """\
 lxc.mount.entry = /var/lib/lxcfs/proc/uptime proc/uptime none bind,optional 0 0
