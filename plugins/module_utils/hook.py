@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> int:
         reboot = _is_reboot(paths, name)
         return put_in_place(paths, directory, reboot) if reboot or _mentions(directory, LATE) else 0
     if hook in ("down", "stop"):
-        return _keep_use(paths, name, directory)
+        return keep_use(paths, name, directory)
     # What reboots itself is started again at once, by this same monitor, which AppArmor may allow no mounts.
     if hook == "post-stop" and os.environ.get("LXC_TARGET") != "reboot":
         from .kernel import mounts
@@ -124,7 +124,7 @@ def _mount(paths: Paths, directory: str) -> int:
     return 0
 
 
-def _keep_use(paths: Paths, name: str, directory: str) -> int:
+def keep_use(paths: Paths, name: str, directory: str) -> int:
     """Nothing that goes wrong here may keep a container from ending."""
     from . import files, usage
     from .kernel import cgroup

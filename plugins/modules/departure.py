@@ -45,7 +45,7 @@ options:
         restart.
     type: str
     choices: [auto, live, restart]
-    default: auto
+    default: restart
   address:
     description: Where the destination is reached from here.
     type: str
@@ -164,7 +164,7 @@ def main() -> None:
             "session": {"type": "str", "required": True},
             "fleet": {"type": "str", "required": True},
             "containers": {"type": "list", "elements": "str", "required": True},
-            "method": {"type": "str", "choices": ["auto", "live", "restart"], "default": "auto"},
+            "method": {"type": "str", "choices": ["auto", "live", "restart"], "default": "restart"},
             "address": {"type": "str"},
             "port": {"type": "int"},
             "host_key": {"type": "str", "no_log": False},

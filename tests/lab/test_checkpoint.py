@@ -40,12 +40,13 @@ ExecStart=/usr/bin/python3 /root/server.py
 """
 # One connection for all its life; each number once, and the next one when the answer is there.
 CLIENT = f"""
-import itertools, socket, sys
+import itertools, socket, sys, time
 line = socket.create_connection(("{V4}", {PORT}), source_address=(sys.argv[1], 0))
 with line.makefile("rw") as stream, open("/root/answers", "w", buffering=1) as answers:
     for number in itertools.count(1):
         print(number, file=stream, flush=True)
         answers.write(stream.readline())
+        time.sleep(0.1)
 """
 
 
@@ -73,7 +74,7 @@ class Live:
         )
 
     def answers(self) -> list[list[int]]:
-        lines = self.two.run("cat /root/answers").splitlines()
+        lines = self.two.run("cat /root/answers 2>/dev/null; true").splitlines()
         return [[int(word) for word in line.split()] for line in lines if len(line.split()) == 3]
 
     def goes_on(self) -> None:
@@ -105,7 +106,7 @@ def live(pair: Pair) -> Iterator[Live]:
         pair.fleet.manifest["templates"] = templates
         made = Live(pair.fleet, pair.one, pair.two)
         yield made
-        made.two.run("pkill -f /root/client.py; true")
+        made.two.run("pkill -f [/]root/client.py; true")
         pair.fleet.carve("destroy", "-e", "carve_destroy=lab").ok()
     pair.fleet.manifest = before
 
@@ -127,7 +128,7 @@ def test_a_connection_survives_a_power_cut_and_two_moves(live: Live) -> None:
     wait_for("all services", lambda: live.inside("systemctl is-system-running; true") in ("running", "degraded"), 120)
     assert live.fitness() == {"fit": True, "findings": []}
 
-    two.run("pkill -STOP -f /root/client.py")
+    two.run("pkill -STOP -f [/]root/client.py")
     live.options["state"] = "suspended"
     assert f"{NAME} suspended" in live.fleet.carve("apply", "--yes").ok().words()
     one.power_cut()
@@ -138,7 +139,7 @@ def test_a_connection_survives_a_power_cut_and_two_moves(live: Live) -> None:
     assert "No changes" in live.fleet.carve("apply").ok().output
     del live.options["state"]
     live.fleet.carve("apply", "--yes").ok()
-    two.run("pkill -CONT -f /root/client.py")
+    two.run("pkill -CONT -f [/]root/client.py")
     live.goes_on()
     assert live.limits() == limits
 

@@ -41,8 +41,18 @@ def _top(images: str) -> str:
     return f"{cgroup.ROOT}/{cgroup.PARENT}/{os.path.basename(os.path.dirname(images))}"
 
 
+def _paths(directory: str) -> Paths:
+    """Those of the node, by the directory of a container."""
+    return Paths(base=os.path.dirname(os.path.dirname(directory)))
+
+
 def _keep(images: str) -> int:
+    from .. import hook
+
+    directory = os.path.dirname(images)
     files.write_json(f"{images}/{GROUPS}", tree.save(_top(images)), mode=0o600)
+    # Of one that was restored itself, LXC does not tell the hook before its pairs are gone.
+    hook.keep_use(_paths(directory), os.path.basename(directory), directory)
     # Also what the container has written itself: its memory says that it has.
     syscalls.syncfs(images)
     return 0
@@ -70,5 +80,4 @@ def _put_in_place(images: str) -> int:
     for end in network.ends(Box(found, directory)):
         links.set_link(end, state="up")
     os.environ["LXC_PID"] = os.environ["CRTOOLS_INIT_PID"]
-    paths = Paths(base=os.path.dirname(os.path.dirname(directory)))
-    return hook.put_in_place(paths, directory, True)
+    return hook.put_in_place(_paths(directory), directory, True)
