@@ -4,7 +4,7 @@
 
 """Containers that are built to be suspended, on one node; one that cannot be goes on running, and it is said why.
 
-Suspending itself is proven in ``tests/lab/test_checkpoint.py``: few machines can that tests run on.
+Suspending itself takes a Debian 13 with version 2 of control groups.
 """
 
 from __future__ import annotations
