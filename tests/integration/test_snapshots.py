@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,8 +15,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from ansible_collections.carve.vps.plugins.module_utils import info, plan_templates, reconcile
-from ansible_collections.carve.vps.plugins.module_utils.kernel import cgroup, freezer
+from ansible_collections.carve.vps.plugins.module_utils import info, plan_templates, reconcile, trees
+from ansible_collections.carve.vps.plugins.module_utils.kernel import cgroup, freezer, loop
 from ansible_collections.carve.vps.plugins.module_utils.paths import LIBRARY, Paths
 from ansible_collections.carve.vps.plugins.module_utils.snapshots import scheduled, shelf
 from ansible_collections.carve.vps.tests.integration.snapshot_support import (
@@ -249,3 +250,30 @@ def test_what_cannot_be_is_said_and_nothing_is_done(fleet: Fleet) -> None:
             result = snapshot(made, name, *containers, check=check, **options)
             assert result["failed"] and words in result["msg"], result
         assert kept("t-snap-e") == {"s"}
+
+
+def test_blocks_are_shared_where_the_filesystem_can(tmp_path: Path) -> None:
+    """A copy on XFS takes next to nothing, and is another file all the same."""
+    image = tmp_path / "disk.img"
+    with image.open("wb") as handle:
+        handle.truncate(400 << 20)
+    subprocess.run(["mkfs.xfs", "-q", "-m", "reflink=1", str(image)], check=True)
+    place = loop.mount(str(image))
+    top = Path(f"/proc/self/fd/{place}")
+    try:
+        for name in ("source", "copy"):
+            (top / name).mkdir()
+        (top / "source/big").write_bytes(os.urandom(32 << 20))
+        os.sync()
+        before = os.fstatvfs(place).f_bfree
+        fds = [os.open(name, os.O_RDONLY | os.O_DIRECTORY, dir_fd=place) for name in ("source", "copy")]
+        trees.Replica(*fds).finish()
+        os.sync()
+        taken = (before - os.fstatvfs(place).f_bfree) * os.fstatvfs(place).f_frsize
+        assert taken < 1 << 20, taken
+        (top / "copy/big").write_bytes(b"changed")
+        assert (top / "source/big").stat().st_size == 32 << 20
+        for fd in fds:
+            os.close(fd)
+    finally:
+        os.close(place)
