@@ -80,40 +80,46 @@ class Replica:
     def _pass(self) -> None:
         self._names.clear()
         self._bytes = self._files = 0
-        self._directory(self._source, self._copy, "")
+        self._directory(self._source, self._copy, "", self._since is None)
 
-    def _directory(self, source: int, copy: int, path: str) -> None:
+    def _directory(self, source: int, copy: int, path: str, fresh: bool) -> None:
         if path.count("/") > _DEEPEST:
             raise OSError(errno.ELOOP, f"directories are nested deeper than {_DEEPEST}: {path[:60]}…")
-        status = os.fstat(source)
-        names, have = os.listdir(source), set(os.listdir(copy))
+        status, names = os.fstat(source), os.listdir(source)
+        # Nothing came into it or left it, and it is what it was.
+        settled = not fresh and self._since is not None and status.st_ctime_ns < self._since
+        have = set(names if settled else os.listdir(copy))
         for name in have.difference(names):
             _remove(name, copy)
+        changed = False
         for name in names:
             try:
-                self._entry(name, source, copy, f"{path}{name}", name in have)
+                changed |= self._entry(name, source, copy, f"{path}{name}", name in have)
             except OSError as error:
                 if not self._moving or error.errno not in _HAS_MOVED:
                     raise
         self._files += 1
-        _make_alike(copy, f"/proc/self/fd/{source}", f"/proc/self/fd/{copy}", status)
+        if changed or not settled:
+            _make_alike(copy, f"/proc/self/fd/{source}", f"/proc/self/fd/{copy}", status)
 
-    def _entry(self, name: str, source: int, copy: int, path: str, there: bool) -> None:
+    def _entry(self, name: str, source: int, copy: int, path: str, there: bool) -> bool:
+        """Whether the name was made anew in the copy."""
         status = os.stat(name, dir_fd=source, follow_symlinks=False)
         if stat.S_ISDIR(status.st_mode):
-            self._subdirectory(name, source, copy, path, there)
-            return
+            return self._subdirectory(name, source, copy, path, there)
         self._files += 1
         first = self._names.get(status.st_ino) if status.st_nlink > 1 else None
         if first is None:
             self._bytes += status.st_blocks * 512
         if there and self._is_current(status, name, copy):
-            return
+            if status.st_nlink > 1:
+                self._names[status.st_ino] = path
+            return False
         if there:
             _remove(name, copy)
         if first is not None:
             os.link(first, name, src_dir_fd=self._copy, dst_dir_fd=copy, follow_symlinks=False)
-            return
+            return True
         if stat.S_ISREG(status.st_mode):
             _copy_file(name, source, copy)
         else:
@@ -124,8 +130,9 @@ class Replica:
             _make_alike(None, f"/proc/self/fd/{source}/{name}", f"/proc/self/fd/{copy}/{name}", status)
         if status.st_nlink > 1:
             self._names[status.st_ino] = path
+        return True
 
-    def _subdirectory(self, name: str, source: int, copy: int, path: str, there: bool) -> None:
+    def _subdirectory(self, name: str, source: int, copy: int, path: str, there: bool) -> bool:
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
         inner = os.open(name, flags, dir_fd=source)
         try:
@@ -136,11 +143,12 @@ class Replica:
                 os.mkdir(name, 0o700, dir_fd=copy)
             made = os.open(name, flags, dir_fd=copy)
             try:
-                self._directory(inner, made, f"{path}/")
+                self._directory(inner, made, f"{path}/", not there)
             finally:
                 os.close(made)
         finally:
             os.close(inner)
+        return not there
 
     def _is_current(self, status: os.stat_result, name: str, copy: int) -> bool:
         """Whether the copy of a file was made of what it is now."""
