@@ -11,7 +11,6 @@ from __future__ import annotations
 import importlib
 import json
 import sys
-from typing import Any, cast
 
 from ansible_collections.carve.vps.tests.integration.killed_run import Killer
 
@@ -21,7 +20,7 @@ def main() -> int:
     ask = importlib.import_module(f"ansible_collections.carve.vps.plugins.module_utils.{room}.ask")
     options = json.load(sys.stdin)
     killer = Killer(point)
-    killer.watch(cast("Any", None), "")
+    killer.watch(None, "")
     result = ask.run(options, False)
     found = [point for point in killer.points if not point.startswith("step")]
     print(json.dumps({"points": found, "errors": result.get("errors")}))

@@ -11,7 +11,7 @@ import hashlib
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import IO, Any
 
 from .. import files
 from ..paths import SEARCH
@@ -43,15 +43,15 @@ def pack(directory: str, sink: Callable[[bytes], Any]) -> dict[str, Any]:
     with _Said() as said:
         tar = _start([*_PACK, "--directory", directory, "."], said, stdout=subprocess.PIPE)
         zstd = _start(_COMPRESS, said, stdin=tar.stdout, stdout=subprocess.PIPE)
-        assert tar.stdout and zstd.stdout
-        tar.stdout.close()
+        made, packed = pipe(tar.stdout), pipe(zstd.stdout)
+        made.close()
         try:
-            while block := zstd.stdout.read(_CHUNK):
+            while block := packed.read(_CHUNK):
                 digest.update(block)
                 size += len(block)
                 sink(block)
         finally:
-            zstd.stdout.close()
+            packed.close()
             codes = zstd.wait(), tar.wait()
         if any(codes):
             raise BackupError(f"the archive cannot be made: {said.words()}")
@@ -66,21 +66,28 @@ def unpack(blocks: Iterable[bytes], directory: int, expected: str, where: str) -
         zstd = _start(["zstd", "-q", "-d"], said, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         place = ["--directory", f"/proc/self/fd/{directory}"]
         tar = _start([*_UNPACK, *place], said, stdin=zstd.stdout, pass_fds=(directory,))
-        assert zstd.stdin and zstd.stdout
-        zstd.stdout.close()
+        feed = pipe(zstd.stdin)
+        pipe(zstd.stdout).close()
         try:
             for block in blocks:
                 digest.update(block)
                 with contextlib.suppress(BrokenPipeError):  # what was wrong with it is told below
-                    zstd.stdin.write(block)
+                    feed.write(block)
         finally:
             with contextlib.suppress(BrokenPipeError):
-                zstd.stdin.close()
+                feed.close()
             codes = zstd.wait(), tar.wait()
         if digest.hexdigest() != expected:
             raise BackupError(f"{where} is damaged: its SHA-256 is {digest.hexdigest()}, and was {expected}")
         if any(codes):
             raise BackupError(f"{where} cannot be unpacked: {said.words()}")
+
+
+def pipe(end: IO[bytes] | None) -> IO[bytes]:
+    """Our end of a pipe to a program that was started with one."""
+    if end is None:
+        raise OSError("the program was started without a pipe")
+    return end
 
 
 class _Said:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from .. import files
+from .archive import pipe
 from .description import BackupError
 
 _PATH = re.compile(r"/[A-Za-z0-9._+=@/-]+\Z")
@@ -161,15 +162,13 @@ class Remote:
 
     def blocks(self, path: str) -> Iterator[bytes]:
         with self._started(f"cat {self._path(path)}", stdout=subprocess.PIPE) as process:
-            assert process.stdout
-            while block := process.stdout.read(_CHUNK):
+            while block := pipe(process.stdout).read(_CHUNK):
                 yield block
 
     def store(self, path: str, fill: Callable[[Callable[[bytes], Any]], Any]) -> Any:
-        with self._started(_STORE.format(path=self._path(path)), stdin=subprocess.PIPE) as process:
-            assert process.stdin
-            with contextlib.suppress(BrokenPipeError):  # the other side says why
-                return fill(process.stdin.write)
+        process = self._started(_STORE.format(path=self._path(path)), stdin=subprocess.PIPE)
+        with process as ssh, contextlib.suppress(BrokenPipeError):  # the other side says why
+            return fill(pipe(ssh.stdin).write)
         raise BackupError(f"{self._host} has closed the line")
 
     def rename(self, old: str, new: str) -> None:
@@ -187,8 +186,7 @@ class Remote:
 
     def _run(self, command: str) -> bytes:
         with self._started(command, stdout=subprocess.PIPE) as process:
-            assert process.stdout
-            return process.stdout.read()
+            return pipe(process.stdout).read()
 
     @contextlib.contextmanager
     def _started(self, command: str, **streams: Any) -> Iterator[subprocess.Popen[bytes]]:
