@@ -22,6 +22,7 @@ from .. import builder, files, power, removal, rootfs, store, usage
 from ..engines import lxc
 from ..host import Box, Host
 from ..record import Record, load
+from ..snapshots import shelf
 from . import session
 from .remote import LineBroken, MoveError, Remote
 
@@ -75,7 +76,9 @@ def move(host: Host, name: str, remote: Remote) -> dict[str, Any]:
         return journey.report(STAYED if journey.at_home else UNKNOWN, str(error))
     except (MoveError, lxc.EngineError, OSError) as error:
         return journey.report(STAYED if journey.at_home else UNKNOWN, str(error))
-    return journey.report(MOVED)
+    # They stay here, and can be used again when the container comes back.
+    left = len(shelf.listed(host.paths, name))
+    return {**journey.report(MOVED), **({"snapshots_left": left} if left else {})}
 
 
 class _Journey:
