@@ -18,10 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.carve.vps.plugins.module_utils import info
+from ansible_collections.carve.vps.plugins.module_utils import info, reconcile, record
 from ansible_collections.carve.vps.plugins.module_utils.backups import ask
+from ansible_collections.carve.vps.plugins.module_utils.host import Host
 from ansible_collections.carve.vps.plugins.module_utils.kernel import freezer
 from ansible_collections.carve.vps.plugins.module_utils.paths import Paths
+from ansible_collections.carve.vps.plugins.module_utils.snapshots import ask as snapshots
 from ansible_collections.carve.vps.tests.integration import killed_snapshot
 from ansible_collections.carve.vps.tests.integration.own_node import fleet_of, own_node
 from ansible_collections.carve.vps.tests.integration.snapshot_support import (
@@ -210,6 +212,55 @@ def test_a_full_place_leaves_nothing_half_made(fleet: Fleet, tmp_path: Path) -> 
         subprocess.run(["umount", str(small)], check=True)
     assert not freezer.is_frozen(host().cgroup, "t-back-f")
     did(fleet, place, "t-back-f", name="b")
+
+
+def test_a_copy_too_where_no_overlay_can_be(fleet: Fleet, tmp_path: Path) -> None:
+    """Without a template below: snapshot, roll back, backup, and another container with other ids."""
+    for name in ("lower", "upper", "work", "carve", "place"):
+        (tmp_path / name).mkdir(mode=0o755)
+    layers = f"lowerdir={tmp_path}/lower,upperdir={tmp_path}/upper,workdir={tmp_path}/work"
+    subprocess.run(["mount", "-t", "overlay", "overlay", "-o", layers, str(tmp_path / "carve")], check=True)
+    elsewhere = Host(paths=Paths(base=str(tmp_path / "carve")))
+
+    def call(what: Any, **options: Any) -> None:
+        result = what.run({"fleet": fleet.name, "lock_timeout": 30, "allow": [], **options}, False, elsewhere)
+        assert not result.get("failed"), result["msg"]
+
+    def told(name: str) -> dict[str, tuple[Any, ...]]:
+        kept = record.load(elsewhere.paths.container(name))
+        assert kept is not None and kept.backend == "copy"
+        top = Path(elsewhere.paths.container(name), "copy")
+        found = {}
+        for path in sorted(top.rglob("*")):
+            status = path.lstat()
+            content = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
+            owner = status.st_uid - kept.base_id, status.st_gid - kept.base_id
+            attributes = len(os.listxattr(path, follow_symlinks=False))
+            found[str(path.relative_to(top))] = (status.st_mode, *owner, hash(content), attributes)
+        # Its own: what is written with a name or an identity.
+        return {path: row for path, row in found.items() if path not in ("etc/hostname", "etc/machine-id", "etc/hosts")}
+
+    fleet.declare("t-copy", state="stopped")
+    try:
+        result = reconcile.run(fleet.params(ALL), False, host=elsewhere)
+        assert not result.get("failed"), result["msg"]
+        before = told("t-copy")
+        assert before["usr/bin/su"][:3] == (0o104755, 0, 0)
+        call(snapshots, state="present", name="s", containers=["t-copy"])
+        Path(elsewhere.paths.container("t-copy"), "copy/usr/bin/su").unlink()
+        assert told("t-copy") != before
+        call(snapshots, state="rolled_back", name="s", containers=["t-copy"])
+        assert told("t-copy") == before
+        call(ask, state="present", name="b", containers=["t-copy"], place=str(tmp_path / "place"))
+        assert not (tmp_path / "place/_templates").exists()
+        call(
+            ask, state="restored", name="b", containers=["t-copy"], restore_as="t-copy2", place=str(tmp_path / "place")
+        )
+        assert told("t-copy2") == before
+    finally:
+        fleet.containers.clear()
+        reconcile.run(fleet.params(ALL), False, host=elsewhere)
+        subprocess.run(["umount", "-l", str(tmp_path / "carve")], check=True)
 
 
 # Over SSH.
