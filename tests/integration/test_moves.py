@@ -18,8 +18,9 @@ from typing import Any
 
 import pytest
 from ansible_collections.carve.vps.plugins.module_utils import info, record, usage
+from ansible_collections.carve.vps.plugins.module_utils.host import Box
 from ansible_collections.carve.vps.plugins.module_utils.kernel import announce
-from ansible_collections.carve.vps.plugins.module_utils.moves import ends
+from ansible_collections.carve.vps.plugins.module_utils.moves import departure, ends
 from ansible_collections.carve.vps.plugins.module_utils.paths import LIBRARY, Paths
 from ansible_collections.carve.vps.tests.integration import killed_move
 from ansible_collections.carve.vps.tests.integration.own_node import BRIDGE, FLEET, NETWORKS
@@ -185,6 +186,26 @@ def test_there_and_back_with_everything_that_it_is(pair: Pair) -> None:
         found = record.load(Paths().container(NAME))
         assert found is not None and found.build is None
     _only_at(pair, pair.one)
+
+
+def test_what_is_written_between_the_passes_comes_whatever_its_time_says(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with a mapped page that was to be written to disk already: another content, the same size and time."""
+    with pair.one.here():
+        inside(NAME, "sh", "-c", "printf before > /root/mapped; cp -p /root/mapped /root/as-it-was")
+    set_aside = departure._Journey._set_aside
+
+    def write_first(journey: departure._Journey, box: Box) -> None:
+        inside(NAME, "sh", "-c", "printf after. 1<> /root/mapped; touch -r /root/as-it-was /root/mapped")
+        set_aside(journey, box)
+
+    monkeypatch.setattr(departure._Journey, "_set_aside", write_first)
+    result = pair.move(pair.one, pair.other)
+    assert not result.get("failed"), result["msg"]
+    with pair.other.here():
+        assert inside(NAME, "cat", "/root/mapped") == "after."
+    assert not pair.move(pair.other, pair.one).get("failed")
 
 
 def test_a_stopped_container_moves_and_stays_stopped(pair: Pair) -> None:
