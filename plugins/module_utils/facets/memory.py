@@ -8,8 +8,8 @@ Kernel: memory.max and memory.swap.max (cgroup-v2.rst). Version 1 (memory.rst) l
 together (memsw), and never allows memory above memsw; so memsw is raised before and lowered after memory, and at no
 moment is either unlimited.
 
-A guarantee is memory.min. The softer memory.low protects next to nothing where the multi-generational LRU is switched on
-(multigen_lru.rst), as on Debian 13: that skips such a group once, and takes from it the second time.
+A guarantee is memory.min. The softer memory.low protects next to nothing where the multi-generational LRU is on, as on
+Debian 13 (multigen_lru.rst): that passes such a group over once, and takes from it the second time.
 
 It protects no further than that of the group above does. So the group of all containers has the sum of theirs,
 and not more, for where cgroup2 is mounted with memory_recursiveprot (systemd does) what is left over would protect
