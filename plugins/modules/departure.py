@@ -100,6 +100,10 @@ moves:
       description: What was sent while it ran.
       type: int
       sample: 52428800
+    snapshots_left:
+      description: How many snapshots of it stay on this node, if any.
+      type: int
+      sample: 3
     second_pass_bytes:
       description: What was sent after it was stopped.
       type: int

@@ -125,8 +125,13 @@ def ends(box: Box, fields: Mapping[str, Any] | None = None) -> dict[str, dict[st
 
 
 def enclose(box: Box) -> None:
-    """Hold a container that is about to start to its own addresses and to its networks' firewalls."""
-    _put(guard.elements(ends(box)), {})
+    """Hold a container that is about to start to its own addresses and to its networks' firewalls.
+
+    By this version's rules: those of an earlier one are still there, and nobody looks at them while no container runs.
+    """
+    commands = guard.update(guard.elements(ends(box)), {})
+    if commands:
+        nft.run(guard.tables() + commands)
 
 
 def restore(boxes: Iterable[Box]) -> None:
@@ -299,7 +304,7 @@ def _put(add: guard.Elements, remove: guard.Elements) -> None:
     try:
         nft.run(commands)
     except OSError:
-        # The first container of the node, or somebody has removed the tables.
+        # Somebody has removed the tables.
         nft.run(guard.tables() + commands)
 
 

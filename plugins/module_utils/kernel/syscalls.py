@@ -141,6 +141,11 @@ def filesystem_type(fd: int) -> int:
     return int(ctypes.c_long.from_buffer(buffer).value)
 
 
+def sync_filesystem(fd: int) -> None:
+    """syncfs(2): put on disk what was written to the filesystem that a descriptor is on."""
+    _check(_libc.syncfs(fd), "syncfs")
+
+
 def setns(fd: int, kind: int) -> None:
     """setns(2), for the calling thread."""
     _check(_libc.setns(fd, kind), "setns")

@@ -21,7 +21,9 @@ from typing import Any
 from .. import builder, files, power, removal, rootfs, store, usage
 from ..engines import lxc
 from ..host import Box, Host
+from ..kernel import syscalls
 from ..record import Record, load
+from ..snapshots import shelf
 from . import session
 from .remote import LineBroken, MoveError, Remote
 
@@ -75,7 +77,9 @@ def move(host: Host, name: str, remote: Remote) -> dict[str, Any]:
         return journey.report(STAYED if journey.at_home else UNKNOWN, str(error))
     except (MoveError, lxc.EngineError, OSError) as error:
         return journey.report(STAYED if journey.at_home else UNKNOWN, str(error))
-    return journey.report(MOVED)
+    # They stay here, and can be used again when the container comes back.
+    left = len(shelf.listed(host.paths, name))
+    return {**journey.report(MOVED), **({"snapshots_left": left} if left else {})}
 
 
 class _Journey:
@@ -89,6 +93,8 @@ class _Journey:
         self._was_running = False
         # Where the destination has the writable part, below the container's directory.
         self._place = ""
+        # When the first copy began of what the destination has; 0.0 where only a run that was killed has known that.
+        self._copied_since: float | None = None
 
     def report(self, result: str, error: str | None = None) -> dict[str, Any]:
         return {"result": result, "error": error, **self._numbers}
@@ -105,6 +111,8 @@ class _Journey:
         box = Box(record, self._host.paths.container(self._name), lxc.init_pid(self._host, self._name))
         answer = self._remote.ask("examine", self._name, self._about(record))
         self._place = answer["place"]
+        if not answer["empty"]:
+            self._copied_since = 0.0
         if answer["copy_template"]:
             self._send_template(record)
         if box.pid:
@@ -155,7 +163,9 @@ class _Journey:
         began = time.monotonic()
         with store.mounted(directory) as place:
             part = "copy" if os.path.isdir(f"{place}/copy") else "upper"
-            sent = self._remote.copy(f"{place}/{part}", f"containers/{self._name}/{self._place}{part}")
+            since, self._copied_since = self._copied_since, time.time()
+            _write_back(place)
+            sent = self._remote.copy(f"{place}/{part}", f"containers/{self._name}/{self._place}{part}", since)
         self._numbers[f"{number}_bytes"] = sent
         self._numbers[f"{number}_s"] = round(time.monotonic() - began, 2)
 
@@ -187,6 +197,15 @@ class _Journey:
 
     def _give_up(self) -> None:
         discard(self._host, self._name)
+
+
+def _write_back(place: str) -> None:
+    """From now on, whatever is written gives its file a new time; of pages that wait to be written, it would not."""
+    fd = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        syscalls.sync_filesystem(fd)
+    finally:
+        os.close(fd)
 
 
 def put_back(host: Host, name: str) -> Box:
