@@ -7,11 +7,13 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from ansible_collections.carve.vps.tests.lab.conftest import Pair
 from ansible_collections.carve.vps.tests.lab.hardware import MEMORY
 from ansible_collections.carve.vps.tests.lab.machine import Machine
-from ansible_collections.carve.vps.tests.lab.support import archives_served
+from ansible_collections.carve.vps.tests.lab.support import LabFleet, archives_served
 from ansible_collections.carve.vps.tests.lab.tiny import tiny_archive
 
 MIB = 1 << 20
@@ -28,11 +30,21 @@ def _cached(machine: Machine, name: str) -> int:
     return int(machine.run(f"awk '$1 == \"file\" {{ print $2 }}' /sys/fs/cgroup/carve/{name}/memory.stat"))
 
 
+@contextmanager
+def _emptied(fleet: LabFleet) -> Iterator[None]:
+    """Whatever comes of it, the tests after this one find no containers."""
+    before = copy.deepcopy(fleet.manifest)
+    try:
+        yield
+    finally:
+        fleet.carve("destroy", "-e", "carve_destroy=lab")
+        fleet.manifest = before
+
+
 def test_what_is_guaranteed_is_kept_when_a_neighbour_fills_the_node(pair: Pair) -> None:
     fleet, node = pair.fleet, pair.one
-    before = copy.deepcopy(fleet.manifest)
     tiny = {"template": "tiny", "node": node.name, "stop_timeout": 0}
-    with archives_served(tiny=tiny_archive()) as templates:
+    with archives_served(tiny=tiny_archive()) as templates, _emptied(fleet):
         fleet.manifest["templates"] = templates
         fleet.manifest["containers"] = {
             "sure": {**tiny, "ram_guarantee": f"{HELD + 64}M"}, "unsure": tiny, "hog": tiny
@@ -48,5 +60,3 @@ def test_what_is_guaranteed_is_kept_when_a_neighbour_fills_the_node(pair: Pair) 
         print("file cache before and after, in MiB:", *((n, held[n] // MIB, left[n] // MIB) for n in held))
         assert left["sure"] > 0.9 * held["sure"], (held, left)
         assert left["unsure"] < 0.5 * held["unsure"], (held, left)
-        fleet.carve("destroy", "-e", "carve_destroy=lab").ok()
-    fleet.manifest = before
