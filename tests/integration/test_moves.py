@@ -193,18 +193,26 @@ def test_what_is_written_between_the_passes_comes_whatever_its_time_says(
 ) -> None:
     """As with a mapped page that was to be written to disk already: another content, the same size and time."""
     with pair.one.here():
-        inside(NAME, "sh", "-c", "printf before > /root/mapped; cp -p /root/mapped /root/as-it-was")
+        _live_in(NAME)
+        before = "printf before > /root/mapped; cp -p /root/mapped /root/as-it-was; mkdir -p /root/other/one"
+        inside(NAME, "sh", "-ec", before)
     set_aside = departure._Journey._set_aside
 
     def write_first(journey: departure._Journey, box: Box) -> None:
-        inside(NAME, "sh", "-c", "printf after. 1<> /root/mapped; touch -r /root/as-it-was /root/mapped")
+        after = (
+            "printf after. 1<> /root/mapped; touch -r /root/as-it-was /root/mapped; rm -r /root/other;"
+            "echo file > /root/other; mkdir -p /etc/new; echo new > /etc/new/file; touch -d 2020-01-01 /etc/cron.daily"
+        )
+        inside(NAME, "sh", "-ec", after)
         set_aside(journey, box)
 
     monkeypatch.setattr(departure._Journey, "_set_aside", write_first)
     result = pair.move(pair.one, pair.other)
     assert not result.get("failed"), result["msg"]
     with pair.other.here():
-        assert inside(NAME, "cat", "/root/mapped") == "after."
+        assert inside(NAME, "cat", "/root/mapped", "/root/other", "/etc/new/file") == "after.file\nnew"
+        assert inside(NAME, "stat", "-c", "%y", "/etc/cron.daily").startswith("2020-01-01")
+        _has_lived(NAME)
     assert not pair.move(pair.other, pair.one).get("failed")
 
 

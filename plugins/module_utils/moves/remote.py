@@ -88,15 +88,18 @@ class Remote:
         ``since``: of a second pass, when the first began. What was written to after that is not judged by its size and
         time, which may be as they were: of a mapped page that is written twice, only the first time counts.
         """
-        sent = self._rsync(["--delete"], source, destination)
+        sent = 0
         written = b"" if since is None else b"\0".join(_written(source, since))
         if written:
-            sent += self._rsync(["--ignore-times", "--from0", "--files-from=-"], source, destination, written)
-        return sent
+            # Content alone, and first: for the directories above a listed file, rsync forgets the filters below.
+            # What else the files and their directories are, the pass over everything puts right.
+            how = ["-aHS", "--force", "--ignore-times", "--from0", "--files-from=-"]
+            sent = self._rsync(how, source, destination, written)
+        how = ["-aHAXS", "--delete", *(f"--filter=-x trusted.overlay.{name}" for name in _FOREIGN)]
+        return sent + self._rsync(how, source, destination)
 
     def _rsync(self, how: list[str], source: str, destination: str, names: bytes = b"") -> int:
-        command = ["rsync", "-aHAXS", "--numeric-ids", "--modify-window=-1", "--stats", "--no-human-readable", *how]
-        command += [f"--filter=-x trusted.overlay.{name}" for name in _FOREIGN]
+        command = ["rsync", *how, "--numeric-ids", "--modify-window=-1", "--stats", "--no-human-readable"]
         command += ["-e", " ".join(self._ssh), f"{source}/", f"{self._host_part}:{destination}/"]
         environment = {**os.environ, "LC_ALL": "C.UTF-8"}
         result = subprocess.run(command, input=names, capture_output=True, check=False, env=environment)
