@@ -237,6 +237,13 @@ options:
     description:
     - The time zone, as C(/etc/localtime) and C(/etc/timezone).
     type: str
+  snapshots:
+    description:
+    - 'Schedules by which the node takes snapshots of the container''s files, by a name of yours: how often, and how many
+      are kept. Those made by hand are not touched.'
+    - 'C(every) - How often: C(30m), C(6h), C(1d), C(1w).'
+    - C(keep) - How many of this schedule's snapshots are kept; the oldest go.
+    type: dict
   autostart:
     description:
     - Whether the container starts when the node does.

@@ -66,6 +66,8 @@ _NEIGHBOURS = (
     "icmpv6 type { nd-router-advert, nd-redirect } drop",
     f"icmpv6 type nd-neighbor-advert iifname . {_TARGET} != @nd drop",
 )
+# Nor what gives addresses to others: whoever asks takes the first answer that he gets, and it names his router.
+_LEASES = "udp dport { 68, 546 } drop"
 _UNSPECIFIED = (
     f"ip6 saddr :: icmpv6 type nd-neighbor-solicit iifname . {_TARGET} @nd return",
     "ip6 saddr :: icmpv6 type { nd-router-solicit, mld-listener-report, mld2-listener-report } return",
@@ -89,6 +91,7 @@ RULES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             "ether type arp iifname . arp saddr ip @v4 return",
             # Asking whether an address is free, of its own.
             "ether type arp arp saddr ip 0.0.0.0 iifname . arp daddr ip @v4 return",
+            _LEASES,
             "ether type ip iifname . ip saddr @v4 return",
             *_NEIGHBOURS,
             "ether type ip6 iifname . ip6 saddr @v6 return",

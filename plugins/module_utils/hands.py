@@ -28,6 +28,7 @@ from .host import Box, Host
 from .kernel import quota
 from .moves import departure
 from .record import Record
+from .snapshots import shelf
 from .steps import Step
 
 
@@ -253,6 +254,8 @@ class Hands:
         departure.discard(self._host, step.name)
 
     def _container_destroy(self, step: Step) -> None:
+        # First: without the container nobody could tell them from those of one that has moved and may come back.
+        shelf.forget(self._host.paths, step.name)
         removal.destroy(self._host, self._boxes[step.name])
         trial.forget(self._host.paths, step.name)
         with self._guard:

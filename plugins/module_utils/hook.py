@@ -91,7 +91,7 @@ def _take_back_guarantee() -> None:
     """What a container was guaranteed of memory protects nobody else once it has ended."""
     from .kernel import cgroup
 
-    cgroup.detect().sum_up("memory", "memory.low")
+    cgroup.detect().sum_up("memory", "memory.min")
 
 
 def _is_reboot(paths: Paths, name: str) -> bool:

@@ -13,6 +13,7 @@ from .checkpoint import look
 from .host import Box, Host, apparmor_enabled
 from .kernel import meters
 from .observe import observe
+from .snapshots import shelf
 from .steps import ContainerSeen
 
 
@@ -35,6 +36,9 @@ def gather(host: Host | None = None) -> dict[str, Any]:
             name: _container(host, found, boxes.get(name), cards) for name, found in sorted(node.containers.items())
         },
         "set_aside": {name: found.fleet for name, found in sorted(node.aside.items())},
+        "left_behind": {
+            name: _snapshots(host, name) for name in shelf.containers(host.paths) if name not in node.containers
+        },
         "templates": {name: sorted(digests) for name, digests in sorted(node.templates.items())},
         "bridges": {
             name: {"fleet": found.fleet, "addresses": list(found.addresses), "mtu": found.mtu, "uplink": found.uplink}
@@ -68,6 +72,7 @@ def _container(host: Host, seen: ContainerSeen, box: Box | None, cards: usage.Ca
         "disk_in_use": seen.disk.space,
         "inodes_in_use": seen.disk.inodes,
         "configuration_edited": seen.config is not None,
+        **_snapshots(host, box.name),
         "usage": usage.report(host.paths, host.cgroup, _subject(box), cards),
     }
 
@@ -75,6 +80,14 @@ def _container(host: Host, seen: ContainerSeen, box: Box | None, cards: usage.Ca
 def _fitness(host: Host, box: Box) -> dict[str, Any]:
     findings = look.unfit(host, box)
     return {"fit": not findings, "findings": findings}
+
+
+def _snapshots(host: Host, name: str) -> dict[str, Any]:
+    found = shelf.listed(host.paths, name)
+    return {
+        "snapshots": {one.name: one.public() for one in found},
+        "snapshots_bytes": sum(one.bytes for one in found),
+    }
 
 
 def _subject(box: Box) -> usage.Subject:

@@ -271,6 +271,7 @@ KINDS: dict[str, Kind] = {
     "lines": Kind(_each(_parse_text), _show_list, {"type": "list", "elements": "str"}, _LIST),
     "hosts": Kind(_parse_map, _show_map, {"type": "dict"}, {"type": "object"}),
     "rate": Kind(_rate, units.show_rate, {"type": "str"}, _TEXT),
+    "period": Kind(lambda v, f: units.parse_period(v), str, {"type": "str"}, _TEXT),
     "firewall": Kind(_parse_firewall, _show_firewall, {"type": "dict"}, {"type": "object"}),
     "build": Kind(lambda v, f: v, str, {"type": "dict"}, {"type": "object"}),
     "interfaces": Kind(lambda v, f: v, str, {"type": "dict"}, {"type": "object"}),

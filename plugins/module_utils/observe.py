@@ -20,6 +20,7 @@ from .engines import lxc
 from .facets import disk, io, memory, network
 from .host import Box, Host
 from .kernel import loop
+from .snapshots import shelf
 from .steps import ContainerSeen, NodeSeen
 
 _LOOKS = 5
@@ -71,6 +72,7 @@ def observe(host: Host, declared: Mapping[str, Mapping[str, Any]] | None = None)
         containers=containers,
         aside=_set_aside(host),
         templates=_templates(host),
+        snapshots=shelf.needed_templates(host.paths),
         bridges=bridges.observe(host.paths),
         runtime=runtime.installed(),
         own_runtime=runtime.digest(),

@@ -11,6 +11,9 @@ import os
 LIBRARY = "/usr/lib/carve"
 # Where the node's own programs are looked for, whatever the caller's PATH.
 SEARCH = "/usr/sbin:/usr/bin:/sbin:/bin"
+_FROZEN = ".frozen"
+# In the directory of a container that has gone back to earlier files and is still to be started.
+RETURNING = "returning.json"
 
 
 class Paths:
@@ -51,6 +54,21 @@ class Paths:
         return f"{self.base}/kept"
 
     @property
+    def snapshots(self) -> str:
+        """Earlier states of containers' files (``snapshots/``), a directory for each container that has any."""
+        return f"{self.base}/snapshots"
+
+    @property
+    def taking(self) -> str:
+        """Snapshots that are being taken or removed. No container has this name."""
+        return f"{self.snapshots}/.taking"
+
+    @property
+    def snapshots_lock(self) -> str:
+        """Who copies a container's files without the node's lock holds this; it is taken before that."""
+        return f"{self.run}/snapshots.lock"
+
+    @property
     def usages(self) -> str:
         """What containers have used in runs that are over (``usage.py``)."""
         return f"{self.base}/usage"
@@ -85,6 +103,27 @@ class Paths:
         """Noted of a container that was made anew from its memory: LXC does not start it again when it reboots."""
         return f"{self.run}/{name}.restored"
 
+    def still(self, name: str) -> str:
+        """Where the container is waited for that stands still while a snapshot is taken of it, and of its memory."""
+        return f"{self.run}/{name}.still"
+
+    def snapshot(self, container: str, name: str) -> str:
+        return f"{self.snapshots}/{container}/{name}"
+
+    def frozen(self, name: str) -> str:
+        """Where it is noted that a container is frozen, for as long as it is."""
+        return f"{self.run}/{name}{_FROZEN}"
+
+    def frozen_notes(self) -> list[str]:
+        try:
+            return [f"{self.run}/{name}" for name in os.listdir(self.run) if name.endswith(_FROZEN)]
+        except FileNotFoundError:
+            return []
+
+    @staticmethod
+    def of_frozen_note(note: str) -> str:
+        return os.path.basename(note)[: -len(_FROZEN)]
+
     def usage(self, name: str) -> str:
         return f"{self.usages}/{name}.json"
 
@@ -108,3 +147,5 @@ class Paths:
         places = (self.containers, self.templates, self.staging, self.incoming, self.departing, self.kept, self.usages)
         for path in (self.base, *places, self.run):
             os.makedirs(path, mode=0o711, exist_ok=True)
+        # No container has to get there, and nobody else has anything to seek in what customers had.
+        os.makedirs(self.snapshots, mode=0o700, exist_ok=True)

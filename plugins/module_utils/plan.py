@@ -40,7 +40,7 @@ def make(desired: Desired, node: NodeSeen) -> Plan:
         steps.append(_runtime_step(node))
     steps += rules_steps(node)
     if not node.lacks:
-        ids = _Ids(desired, node, notes, errors)
+        ids = Ids(desired, node, notes, errors)
         for name, wanted in concerned.items():
             if name in node.containers or name not in {*desired.elsewhere, *node.aside}:
                 made = _container_steps(name, wanted, desired, node, ids, notes, errors)
@@ -50,7 +50,7 @@ def make(desired: Desired, node: NodeSeen) -> Plan:
                 if name in desired.elsewhere:
                     steps.append(move(name, desired))
                 elif desired.prune:
-                    steps.append(doubtful(_destroy(name, seen, desired, "no longer declared"), desired))
+                    steps.append(doubtful(_destroy(name, seen, desired, node, "no longer declared"), desired))
         steps += aside_steps(desired, node)
     errors += conflicts(desired, node, steps)
     steps += network_steps(desired, node, steps, notes)
@@ -99,7 +99,7 @@ def _runtime_step(node: NodeSeen) -> Step:
     return Step("node", "runtime", "change", "node", "live", "programs that start containers", changes=(change,))
 
 
-class _Ids:
+class Ids:
     """Hands out uid ranges to containers that are to be created."""
 
     def __init__(self, desired: Desired, node: NodeSeen, notes: list[str], errors: list[str]) -> None:
@@ -135,7 +135,7 @@ def _container_steps(
     wanted: Mapping[str, Any],
     desired: Desired,
     node: NodeSeen,
-    ids: _Ids,
+    ids: Ids,
     notes: list[str],
     errors: list[str],
 ) -> list[Step]:
@@ -145,7 +145,7 @@ def _container_steps(
         errors.append(f"{name}: a container of this name is on the node and {owner}; give yours another name")
         return []
     if wanted["state"] == "absent":
-        return [_destroy(name, seen, desired, "declared absent")] if seen else []
+        return [_destroy(name, seen, desired, node, "declared absent")] if seen else []
     strange = sorted(path for path in seen.recorded if not model.knows(path)) if seen else []
     if strange:
         errors.append(
@@ -171,7 +171,10 @@ def _create(name: str, target: Mapping[str, Any], desired: Desired) -> list[Step
     return steps
 
 
-def _destroy(name: str, seen: ContainerSeen, desired: Desired, reason: str) -> Step:
+def _destroy(name: str, seen: ContainerSeen, desired: Desired, node: NodeSeen, reason: str) -> Step:
+    kept = len(node.snapshots.get(name, ()))
+    if kept:
+        reason = f"{reason}; with {kept} snapshot{'s' if kept > 1 else ''} of it"
     change = Change("state", seen.power, None)
     step = Step("container", name, "destroy", "destroy", "destroy", reason, changes=(change,), target=seen.recorded)
     if seen.recorded.get("protect"):

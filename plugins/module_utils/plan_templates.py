@@ -70,9 +70,11 @@ def collections(desired: Desired, node: NodeSeen) -> list[Step]:
     used = {(seen.recorded.get("template"), seen.template_version or seen.digest) for seen in found}
     # A container that is rolled back is made from what it was made from before.
     used |= {seen.kept for seen in node.containers.values() if seen.kept}
+    # So is one that goes back to a snapshot.
+    used |= {version for versions in node.snapshots.values() for version in versions}
     used |= {(template.name, template.digest) for template in desired.templates.values()}
     return [
-        Step("template", name, "collect", "release", "live", "no container is made from it",
+        Step("template", name, "collect", "release", "live", "no container or snapshot is made from it",
              changes=(Change("version", digest, None),), target={"digest": digest, "definition": {}})
         for name, digests in sorted(node.templates.items())
         for digest in sorted(digests)

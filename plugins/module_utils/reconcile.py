@@ -10,6 +10,7 @@ module ``carve.vps.node``.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -22,7 +23,9 @@ from .checkpoint import suspend
 from .desired import Desired
 from .engines import lxc
 from .host import Host, apparmor_enabled
+from .kernel import freezer
 from .observe import Observation, observe
+from .paths import RETURNING
 from .steps import HELD, PLANNED, ContainerSeen, NodeSeen, Plan, Step, untouched
 
 # Told of every step before and after it is carried out.
@@ -138,6 +141,7 @@ def _residue(made: Plan, after: Plan) -> list[str]:
 
 def _clear_staging(host: Host) -> None:
     """Remove what a run that was killed has left; the lock says that nobody is making it any more."""
+    freezer.thaw_leftovers(host.paths, host.cgroup)
     trial.clear(host.paths)
     for name in os.listdir(host.paths.staging):
         files.remove_mounted_tree(f"{host.paths.staging}/{name}")
@@ -151,6 +155,9 @@ def _clear_staging(host: Host) -> None:
         if os.path.exists(f"{directory}/{record.FILE}"):
             for file in (record.FILE, lxc.CONFIG):
                 files.remove_unfinished(f"{directory}/{file}")
+            # Of a roll back that was killed: from now on it is the plan that says what is to run.
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{directory}/{RETURNING}")
 
 
 def report(

@@ -19,20 +19,22 @@ from . import files
 from .facets import checkpoint
 from .paths import LIBRARY
 
-# Everything that hook.py, boot.py, usage.py and moves/arrive.py import (a test holds the list to that).
+# Everything that hook.py, boot.py, usage.py, moves/arrive.py and snapshots/scheduled.py import (a test holds the list
+# to that).
 MODULES = (
     "beancounters", "boot", "bridges", "builder", "checkpoint/__init__", "checkpoint/criu", "checkpoint/fitness",
-    "checkpoint/look", "checkpoint/script", "checkpoint/suspend", "checkpoint/tree", "definitions", "desired",
-    "engines/__init__", "engines/lxc", "facets/__init__", "facets/base", "facets/boot", "facets/cards",
+    "checkpoint/look", "checkpoint/script", "checkpoint/shot", "checkpoint/suspend", "checkpoint/tree", "definitions",
+    "desired", "engines/__init__", "engines/lxc", "facets/__init__", "facets/base", "facets/boot", "facets/cards",
     "facets/checkpoint", "facets/cpu", "facets/devices", "facets/disk", "facets/identity", "facets/io", "facets/memory",
     "facets/mounts", "facets/network", "facets/processes", "facets/rlimits", "facets/security", "facets/sysctls",
     "facets/timezone", "facets/users", "files", "gate", "guard", "hook", "host", "images", "kernel/__init__",
-    "kernel/announce", "kernel/apparmor", "kernel/cgroup", "kernel/disks", "kernel/graft", "kernel/inroot",
-    "kernel/links", "kernel/loop", "kernel/meters", "kernel/mounts", "kernel/namespaces", "kernel/netlink",
-    "kernel/nft", "kernel/quota", "kernel/shaping", "kernel/shift", "kernel/syscalls", "kinds", "lock",
-    "model/__init__", "model/container", "model/gate", "model/given", "model/network", "model/template",
+    "kernel/announce", "kernel/apparmor", "kernel/cgroup", "kernel/disks", "kernel/freezer", "kernel/graft",
+    "kernel/inroot", "kernel/links", "kernel/loop", "kernel/meters", "kernel/mounts", "kernel/namespaces",
+    "kernel/netlink", "kernel/nft", "kernel/quota", "kernel/shaping", "kernel/shift", "kernel/syscalls", "kinds",
+    "lock", "model/__init__", "model/container", "model/gate", "model/given", "model/network", "model/template",
     "moves/__init__", "moves/arrival", "moves/arrive", "moves/remote", "moves/session", "paths", "plan_disk",
-    "plan_networks", "power", "record", "removal", "rootfs", "slots", "steps", "store", "tally", "units", "usage",
+    "plan_networks", "power", "record", "removal", "rootfs", "slots", "snapshots/__init__", "snapshots/schedule",
+    "snapshots/scheduled", "snapshots/shelf", "snapshots/take", "steps", "store", "tally", "trees", "units", "usage",
     "words",
 )  # fmt: skip
 
@@ -91,6 +93,28 @@ ExecStart={library}/usage
 Nice=10
 LogLevelMax=notice
 """,
+    # What was frozen is thawed by a process that waits for the end of the one that did it, and has to outlive it.
+    "carve-snapshots.service": """[Unit]
+Description=Carve: take snapshots of containers that are due, and remove old ones
+
+[Service]
+Type=oneshot
+ExecStart={library}/scheduled
+IOSchedulingPriority=7
+KillMode=process
+LogLevelMax=notice
+TimeoutStartSec=infinity
+""",
+    "carve-snapshots.timer": """[Unit]
+Description=Carve: look whether snapshots of containers are due
+
+[Timer]
+OnCalendar=*:0/5
+AccuracySec=10s
+
+[Install]
+WantedBy=timers.target
+""",
     "carve-usage.timer": """[Unit]
 Description=Carve: show containers what they use, every minute
 
@@ -106,6 +130,7 @@ WantedBy=timers.target
 _ENABLED = {
     "carve.service": "multi-user.target",
     "carve-shutdown.service": "multi-user.target",
+    "carve-snapshots.timer": "timers.target",
     "carve-usage.timer": "timers.target",
 }
 _SYSTEMD = "/etc/systemd/system"
@@ -141,6 +166,7 @@ def install(library: str = LIBRARY, systemd: str = _SYSTEMD) -> None:
     from . import boot, hook, usage
     from .checkpoint import script
     from .moves import arrive
+    from .snapshots import scheduled
 
     version = digest()
     place = f"{library}/{version}"
@@ -150,7 +176,7 @@ def install(library: str = LIBRARY, systemd: str = _SYSTEMD) -> None:
         batch.write(f"{place}/{name}", data.decode())
     for name, text in _FILES.items():
         batch.write(f"{place}/{name}", text)
-    for program in (arrive, boot, hook, script, usage):
+    for program in (arrive, boot, hook, scheduled, script, usage):
         module = program.__name__[len(__package__) + 1 :]
         name = "checkpoint" if program is script else module.rpartition(".")[2]
         batch.write(f"{library}/{name}", _PROGRAM.format(library=library, module=module), mode=0o755)

@@ -183,6 +183,8 @@ class NodeSeen:
     # Containers that a move has set aside and not come back for.
     aside: Mapping[str, ContainerSeen] = field(default_factory=dict)
     templates: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    # Of the snapshots of every container, be it here or not, the template and version that each lies on.
+    snapshots: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
     bridges: Mapping[str, BridgeSeen] = field(default_factory=dict)
     # Digest of the programs that start containers on the node, as installed and as this version of Carve has them.
     runtime: str | None = None

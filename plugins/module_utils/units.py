@@ -20,6 +20,7 @@ PAGE = 4096
 _SUFFIXES = {"": 1, "B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50}
 _SIZE = re.compile(r"^(\d{1,30}(?:\.\d{1,30})?)\s*([KMGTP]?)(?:i?B)?\Z", re.IGNORECASE | re.ASCII)
 _COUNTS = {"": 1, "k": 10**3, "m": 10**6}
+_PERIODS = {"m": 60, "h": 3600, "d": 86400, "w": 604800}
 _RATES = {"bit": 1, "kbit": 10**3, "mbit": 10**6, "gbit": 10**9}
 _RATE = re.compile(r"^(\d{1,12}(?:\.\d{1,6})?)\s*([kmg]?bit)\Z", re.IGNORECASE | re.ASCII)
 # RFC 1123 section 2.1, in lower case, since LXC, the kernel and file systems compare names byte by byte.
@@ -160,6 +161,23 @@ def show_count(value: int) -> str:
         if value and value % unit == 0:
             return f"{value // unit}{suffix}"
     return str(value)
+
+
+def parse_period(value: Any) -> str:
+    """A length of time in its largest unit, such as ``1d``; weeks are days, as people count them."""
+    match = re.match(r"^([1-9]\d{0,5}) ?([mhdw])\Z", str(value).strip().lower(), re.ASCII)
+    if not match:
+        raise ValueError(f"{value!r} is no length of time; write one such as 30m, 6h, 1d or 1w")
+    seconds = int(match.group(1)) * _PERIODS[match.group(2)]
+    if not 600 <= seconds <= 366 * 86400:
+        raise ValueError(f"{value!r} is out of range; write one from 10m to 366d")
+    unit = next(unit for unit in "dhm" if seconds % _PERIODS[unit] == 0)
+    return f"{seconds // _PERIODS[unit]}{unit}"
+
+
+def seconds_of(period: str) -> int:
+    """The seconds of a canonical length of time."""
+    return int(period[:-1]) * _PERIODS[period[-1]]
 
 
 def parse_share(value: Any) -> int | str:

@@ -45,7 +45,7 @@ options:
         restart.
     type: str
     choices: [auto, live, restart]
-    default: restart
+    default: auto
   address:
     description: Where the destination is reached from here.
     type: str
@@ -141,6 +141,10 @@ moves:
       description: What was sent while it ran.
       type: int
       sample: 52428800
+    snapshots_left:
+      description: How many snapshots of it stay on this node, if any.
+      type: int
+      sample: 3
     second_pass_bytes:
       description: What was sent after it was stopped.
       type: int
@@ -164,7 +168,7 @@ def main() -> None:
             "session": {"type": "str", "required": True},
             "fleet": {"type": "str", "required": True},
             "containers": {"type": "list", "elements": "str", "required": True},
-            "method": {"type": "str", "choices": ["auto", "live", "restart"], "default": "restart"},
+            "method": {"type": "str", "choices": ["auto", "live", "restart"], "default": "auto"},
             "address": {"type": "str"},
             "port": {"type": "int"},
             "host_key": {"type": "str", "no_log": False},

@@ -139,6 +139,15 @@ containers:
       description: Files and directories that the container alone has, where project quota counts them; else null.
       type: int
       sample: 1532
+    snapshots:
+      description: Its snapshots by name, with what they take, which is not counted for its option C(disk).
+      type: dict
+      sample: {"before-upgrade": {"taken": "2026-11-22T12:00:00Z", "schedule": null, "bytes": 73400320, "files": 1532,
+        "frozen_s": 0.041, "template": "debian-13@1f4360e1dee7"}}
+    snapshots_bytes:
+      description: Bytes of all of its snapshots. Where the filesystem shares blocks, they take less together.
+      type: int
+      sample: 73400320
     configuration_edited:
       description: Whether its LXC configuration was changed by hand.
       type: bool
@@ -175,6 +184,11 @@ set_aside:
   returned: always
   type: dict
   sample: {"web-2": "acme"}
+left_behind:
+  description: Snapshots of containers that are not on this node any more, as RV(containers) has them.
+  returned: always
+  type: dict
+  sample: {"web-3": {"snapshots": {}, "snapshots_bytes": 0}}
 templates:
   description: The versions of every template on the node.
   returned: always

@@ -31,6 +31,10 @@ VERBS = {
     "usage": "show what containers use and have used",
     "migrate": "move containers to another node, or to where they belong",
     "drain": "empty a node: move its containers to the others",
+    "snapshot": "keep containers' files as they are now, on their node",
+    "rollback": "make containers' files those of a snapshot",
+    "backup": "keep containers at a place of yours",
+    "restore": "make a container of a backup",
     "unbootstrap": "undo bootstrap, on nodes without containers",
     "destroy": "destroy every container of the fleet",
 }
@@ -43,11 +47,18 @@ options:
   --out FILE            plan: save the plan, for apply --plan
   --plan FILE           apply: carry out this saved plan, or nothing if something has moved since
   --yes                 apply: do not show the plan and ask first
-  --allow REACH[,...]   what may be done beyond what is harmless: restart, rebuild, destroy
+  --allow REACH[,...]   what may be done beyond what is harmless: restart, rebuild, destroy; rollback: restart
   --move NAME[,...]     migrate: these containers, or all
-  --to NODE             migrate: where to; without it, to where they belong
+  --to NODE             migrate: where to; without it, to where they belong. restore: where to
   --node NODE           drain: the node
-  --container NAME      usage: all that is known of this container
+  --method METHOD       migrate, drain: live, restart, or auto: live where that is declared and possible
+  --container NAME[,...]  usage: all that is known of this container
+                        snapshot, rollback, backup, restore: whom it is about, or all (snapshot, backup)
+  --name NAME           the snapshot's or the backup's name
+  --delete              snapshot: remove it
+  --memory              snapshot: memory and processes, too
+  --place PLACE         backup, restore: a directory of the node, or ssh://user@host/directory
+  --as NAME             restore: under another name
   -e carve_destroy=NAME destroy: do not ask; NAME is the fleet's name
 Every other option is given to ansible-playbook, such as --limit node1, --forks 20, -v.
 
@@ -57,10 +68,17 @@ NOTHING, ERRORS, DIFFERENCES = 0, 1, 2
 # With these, Ansible runs nothing and there is no summary.
 _LISTING = {"--list-hosts", "--list-tasks", "--list-tags", "--syntax-check", "--version", "--help", "-h"}
 # Ours: the verbs that take them, and whether a value follows.
-_OPTIONS = {"--move": (("migrate",), True), "--to": (("migrate",), True), "--node": (("drain",), True),
-            "--container": (("usage",), True),
+_KEEPING = ("snapshot", "rollback", "backup", "restore")
+_OPTIONS = {"--move": (("migrate",), True), "--to": (("migrate", "restore"), True), "--node": (("drain",), True),
+            "--method": (("migrate", "drain"), True),
+            "--container": (("usage", *_KEEPING), True), "--name": (_KEEPING, True), "--delete": (("snapshot",), False),
+            "--memory": (("snapshot",), False),
+            "--place": (("backup", "restore"), True), "--as": (("restore",), True),
             "--out": (("plan",), True), "--plan": (("apply",), True), "--yes": (("apply",), False),
-            "--allow": (("plan", "apply"), True)}  # fmt: skip
+            "--allow": (("plan", "apply", "rollback"), True)}  # fmt: skip
+# Without these nothing can be meant.
+_NEEDED = {"snapshot": ("--container", "--name"), "rollback": ("--container", "--name"),
+           "backup": ("--container", "--place"), "restore": ("--container", "--place", "--to")}  # fmt: skip
 
 
 class UsageError(Exception):
@@ -118,9 +136,18 @@ def command(request: Request, terminal: bool, playbook: str) -> list[str]:
     if "--allow" in request.own:
         variables["carve_allow"] = request.own["--allow"]
     for option, variable in (("--move", "carve_move"), ("--to", "carve_to"), ("--node", "carve_drain"),
-                             ("--container", "carve_usage")):  # fmt: skip
+                             ("--method", "carve_method"),
+                             ("--container", "carve_usage" if request.verb == "usage" else "carve_of"),
+                             ("--name", "carve_name"), ("--place", "carve_place"), ("--as", "carve_as")):  # fmt: skip
         if option in request.own:
             variables[variable] = request.own[option]
+    if "--delete" in request.own:
+        variables["carve_snapshot_state"] = "absent"
+    if "--memory" in request.own:
+        variables["carve_memory"] = True
+    for option in _NEEDED.get(request.verb, ()):
+        if option not in request.own:
+            raise UsageError(f"{request.verb} needs {option}")
     if "--plan" in request.own:
         variables["carve_saved_plan"] = str(Path(request.own["--plan"]).absolute())
     elif request.verb == "apply" and "--yes" not in request.own and not request.only_looks:

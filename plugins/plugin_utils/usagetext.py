@@ -107,6 +107,8 @@ def _details(node: str, name: str, found: Mapping[str, Any]) -> list[str]:
     cpu, disk = use["cpu"], use["disk_traffic"]
     lines.append(f"  cpu time {duration(cpu['cpu_us'])}, held back {duration(cpu['throttled_us'])}")
     lines.append(f"  disk: {_disk(found)}, read {size(disk['read_bytes'])}, written {size(disk['written_bytes'])}")
+    if found.get("snapshots"):
+        lines.append(f"  snapshots: {len(found['snapshots'])}, {size(found['snapshots_bytes'])}, not counted for disk")
     for interface, traffic in use["network_traffic"].items():
         parts = (
             f"{way} {size(traffic[f'{way}_bytes'])} ({traffic[f'{way}_packets']} packets)" for way in ("in", "out")

@@ -10,6 +10,7 @@ import copy
 import fcntl
 import functools
 import hashlib
+import os
 import shutil
 import subprocess
 import time
@@ -153,8 +154,15 @@ def inside(name: str, *command: str, check: bool = True) -> str:
     return result.stdout.strip() if check else f"{result.returncode} {result.stdout}{result.stderr}"
 
 
+@functools.cache
+def patience() -> float:
+    """By how much longer everything is waited for, on a machine that is emulated."""
+    return float(os.environ.get("CARVE_PATIENCE", "1"))
+
+
 def wait_for(what: str, truth: Any, seconds: float = 30) -> Any:
     """Wait until a function gives something true, and return that."""
+    seconds *= patience()
     deadline = time.monotonic() + seconds
     while True:
         value = truth()

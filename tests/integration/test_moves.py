@@ -17,12 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.carve.vps.plugins.module_utils import record, usage
+from ansible_collections.carve.vps.plugins.module_utils import info, record, usage
+from ansible_collections.carve.vps.plugins.module_utils.host import Box
 from ansible_collections.carve.vps.plugins.module_utils.kernel import announce
-from ansible_collections.carve.vps.plugins.module_utils.moves import ends
+from ansible_collections.carve.vps.plugins.module_utils.moves import departure, ends
 from ansible_collections.carve.vps.plugins.module_utils.paths import LIBRARY, Paths
 from ansible_collections.carve.vps.tests.integration import killed_move
 from ansible_collections.carve.vps.tests.integration.own_node import BRIDGE, FLEET, NETWORKS
+from ansible_collections.carve.vps.tests.integration.snapshot_support import did
 from ansible_collections.carve.vps.tests.integration.support import (
     ALL,
     Fleet,
@@ -186,6 +188,34 @@ def test_there_and_back_with_everything_that_it_is(pair: Pair) -> None:
     _only_at(pair, pair.one)
 
 
+def test_what_is_written_between_the_passes_comes_whatever_its_time_says(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with a mapped page that was to be written to disk already: another content, the same size and time."""
+    with pair.one.here():
+        _live_in(NAME)
+        before = "printf before > /root/mapped; cp -p /root/mapped /root/as-it-was; mkdir -p /root/other/one"
+        inside(NAME, "sh", "-ec", before)
+    set_aside = departure._Journey._set_aside
+
+    def write_first(journey: departure._Journey, box: Box) -> None:
+        after = (
+            "printf after. 1<> /root/mapped; touch -r /root/as-it-was /root/mapped; rm -r /root/other;"
+            "echo file > /root/other; mkdir -p /etc/new; echo new > /etc/new/file; touch -d 2020-01-01 /etc/cron.daily"
+        )
+        inside(NAME, "sh", "-ec", after)
+        set_aside(journey, box)
+
+    monkeypatch.setattr(departure._Journey, "_set_aside", write_first)
+    result = pair.move(pair.one, pair.other)
+    assert not result.get("failed"), result["msg"]
+    with pair.other.here():
+        assert inside(NAME, "cat", "/root/mapped", "/root/other", "/etc/new/file") == "after.file\nnew"
+        assert inside(NAME, "stat", "-c", "%y", "/etc/cron.daily").startswith("2020-01-01")
+        _has_lived(NAME)
+    assert not pair.move(pair.other, pair.one).get("failed")
+
+
 def test_a_stopped_container_moves_and_stays_stopped(pair: Pair) -> None:
     pair.fleet.containers[NAME]["state"] = "stopped"
     with pair.one.here():
@@ -248,3 +278,24 @@ def test_a_move_that_was_killed_is_finished_by_the_next(pair: Pair, point: str) 
         assert pid(NAME)
         _has_lived(NAME)
     _only_at(pair, pair.other)
+
+
+def test_its_snapshots_stay_behind_and_serve_when_it_is_back(pair: Pair) -> None:
+    with pair.one.here():
+        inside(NAME, "sh", "-c", "echo then >/root/state; sync")
+        did(pair.fleet, "then", NAME)
+    moved = pair.move(pair.one, pair.other)["moves"][NAME]
+    assert (moved["result"], moved["snapshots_left"]) == ("moved", 1)
+    with pair.other.here():
+        inside(NAME, "sh", "-c", "echo now >/root/state; sync")
+        assert info.gather()["containers"][NAME]["snapshots"] == {}
+    with pair.one.here():
+        assert set(info.gather()["left_behind"][NAME]["snapshots"]) == {"then"}
+    assert pair.move(pair.other, pair.one)["moves"][NAME]["result"] == "moved"
+    with pair.one.here():
+        did(pair.fleet, "then", NAME, state="rolled_back", allow=["restart"])
+        assert inside(NAME, "cat", "/root/state") == "then"
+    assert pair.move(pair.one, pair.other)["moves"][NAME]["result"] == "moved"
+    with pair.one.here():
+        did(pair.fleet, "then", NAME, state="absent")
+        assert info.gather()["left_behind"] == {}

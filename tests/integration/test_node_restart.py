@@ -111,6 +111,8 @@ def test_one_that_cannot_start_holds_no_other_back_and_is_named(node: Fleet) -> 
         ("multi-user.target.wants/carve-shutdown.service", f"ExecStop={LIBRARY}/boot stop"),
         ("timers.target.wants/carve-usage.timer", "OnUnitActiveSec=1min"),
         ("carve-usage.service", f"ExecStart={LIBRARY}/usage"),
+        ("timers.target.wants/carve-snapshots.timer", "OnCalendar=*:0/5"),
+        ("carve-snapshots.service", f"ExecStart={LIBRARY}/scheduled"),
     ],
 )
 def test_the_units_are_such_as_systemd_can_read(name: str, line: str) -> None:

@@ -87,8 +87,8 @@ def test_processor_and_memory(fleet: Fleet) -> None:
         ),
         Case(
             "ram_guarantee", {"ram_guarantee": "64M"}, {"ram_guarantee": "32M"},
-            file("memory", "memory.soft_limit_in_bytes", "memory.low"), str(64 * M), str(32 * M),
-            write("memory", ("memory.soft_limit_in_bytes", str(16 * M)), ("memory.low", str(16 * M))), "0",
+            file("memory", "memory.soft_limit_in_bytes", "memory.min"), str(64 * M), str(32 * M),
+            write("memory", ("memory.soft_limit_in_bytes", str(16 * M)), ("memory.min", str(16 * M))), "0",
         ),
     ]  # fmt: skip
     prove(fleet, "t-limits", cases, ram="256M")

@@ -9,10 +9,9 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from ansible_collections.carve.vps.plugins.module_utils.engines import lxc
-from ansible_collections.carve.vps.tests.integration.support import booted, host
+from ansible_collections.carve.vps.tests.integration.support import booted
 from ansible_collections.carve.vps.tests.isolation.attack import Attack, Report
-from ansible_collections.carve.vps.tests.isolation.scene import ATTACKER, PROCESSES, RAM, Scene
+from ansible_collections.carve.vps.tests.isolation.scene import ATTACKER, PROCESSES, Scene
 
 _MARK = "carve-attack-flood"
 
@@ -20,17 +19,6 @@ _MARK = "carve-attack-flood"
 def _few_processes(scene: Scene, report: Report) -> str | None:
     forked = report.told["forked"]
     return f"it made {forked} processes" if forked > PROCESSES else None
-
-
-def within_memory(scene: Scene, report: Report) -> str | None:
-    if lxc.init_pid(host(), ATTACKER) is None:
-        return None  # it has killed its own init
-    used = max(scene.uses(ATTACKER, "memory"), scene.notes.get("used", 0))
-    if used > RAM:
-        return f"it uses {used} bytes"
-    if not report.ended and not scene.oom_kills(ATTACKER):
-        return "it ended, and not for want of memory"
-    return None
 
 
 def _nothing_in_the_nodes_log(_scene: Scene, _report: Report) -> str | None:
@@ -94,52 +82,6 @@ except OSError as error:
 tell(forked=children)
 """,
         harm=_few_processes,
-    ),
-    Attack(
-        name="memory bomb",
-        tried="anonymous memory written, four times what it has",
-        stopped_by="cgroup memory (`ram`): the OOM killer of its own group",
-        may_die=True,
-        code="""
-blocks = []
-for _block in range(given["ram"] * 4 >> 20):
-    blocks.append(b"x" * (1 << 20))
-tell(took=len(blocks))
-""",
-        prepare=lambda _scene: {"ram": RAM},
-        harm=lambda scene, report: "it got all it wanted" if report.ended else within_memory(scene, report),
-    ),
-    Attack(
-        name="file cache bomb",
-        tried="a file larger than its memory written and read, so that the cache of others should be thrown out",
-        stopped_by="cgroup memory (`ram`): it throws out its own",
-        code="""
-block = bytes(1 << 20)
-with open("/root/bomb", "wb") as file:
-    for _block in range((given["ram"] >> 20) + 32):
-        file.write(block)
-with open("/root/bomb", "rb") as file:
-    while file.read(1 << 20):
-        pass
-os.unlink("/root/bomb")
-tell(read=True)
-""",
-        prepare=lambda _scene: {"ram": RAM},
-        harm=within_memory,
-    ),
-    Attack(
-        name="files without content",
-        tried="empty files in a tmpfs, half a million: directory entries and inodes are the kernel's memory",
-        stopped_by="cgroup memory (`ram`; it counts the kernel's memory, too)",
-        may_die=True,
-        code="""
-must(call, "unshare", 0x20000)
-must(mount, "none", "/mnt", "tmpfs", 0, "nr_inodes=0")
-for number in range(500000):
-    os.close(os.open(f"/mnt/{number}", os.O_CREAT | os.O_WRONLY))
-tell(took=number)
-""",
-        harm=within_memory,
     ),
     Attack(
         name="a flood of log lines",

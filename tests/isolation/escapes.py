@@ -19,7 +19,7 @@ from ansible_collections.carve.vps.tests.isolation.scene import ATTACKER, VICTIM
 _OWN_SYS = ("/sys/devices/virtual/net/", "/sys/class/net/", "/sys/fs/cgroup/")
 
 
-def _disk(_scene: Scene) -> dict[str, Any]:
+def nodes_disk(_scene: Scene) -> dict[str, Any]:
     device = Path("/var/lib/carve").stat().st_dev
     return {"major": os.major(device), "minor": os.minor(device)}
 
@@ -63,7 +63,7 @@ for name, kind, major, minor in (("disk", stat.S_IFBLK, given["major"], given["m
     for place in ("/root", "/dev", "/run"):
         attempt(f"{place}/{name}", os.mknod, f"{place}/{name}-attack", kind | 0o600, os.makedev(major, minor))
 """,
-        prepare=_disk,
+        prepare=nodes_disk,
     ),
     Attack(
         name="device nodes found",
@@ -89,7 +89,8 @@ tell(seen=seen)
         name="the kernel's file systems",
         tried="mount(2) of debugfs, tracefs, securityfs, configfs, pstore, devtmpfs and others; of the node's disk",
         stopped_by="user namespace (they are mounted by the node's root only)",
-        refusals=("EPERM", "EACCES", "ENODEV", "ENOENT", "ENOTBLK"),
+        # ENOTSUP is efivarfs's, which on a machine without EFI nobody may ask for.
+        refusals=("EPERM", "EACCES", "ENODEV", "ENOENT", "ENOTBLK", "ENOTSUP"),
         code="""
 must(mount, "none", "/mnt", "tmpfs")
 must(call, "umount", b"/mnt")
@@ -99,7 +100,7 @@ for kind in ("debugfs", "tracefs", "securityfs", "configfs", "pstore", "efivarfs
 for kind in ("ext4", "xfs", "btrfs"):
     attempt(f"disk as {kind}", mount, f"/dev/block/{given['major']}:{given['minor']}", "/mnt", kind)
 """,
-        prepare=_disk,
+        prepare=nodes_disk,
     ),
     Attack(
         name="/proc mounted anew",
@@ -317,7 +318,7 @@ os.waitpid(child, 0)
 os.close(back_write)
 _attempts.update(json.loads(os.read(back_read, 65536)))
 """,
-        prepare=lambda scene: {**_disk(scene), "base": box(VICTIM).record.base_id},
+        prepare=lambda scene: {**nodes_disk(scene), "base": box(VICTIM).record.base_id},
     ),
     Attack(
         name="files by their handle (Shocker)",

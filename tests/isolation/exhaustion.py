@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ansible_collections.carve.vps.tests.isolation.attack import Attack
-from ansible_collections.carve.vps.tests.isolation.bombs import within_memory
+from ansible_collections.carve.vps.tests.isolation.memory import within_memory
 from ansible_collections.carve.vps.tests.isolation.scene import ATTACKER
 
 _LIMITS = """
@@ -276,5 +276,57 @@ if not os.fork():
 assert os.wait()[1] == 0
 """,
         harm=within_memory,
+    ),
+    Attack(
+        name="network buffers filled",
+        tried="TCP connections of its own filled and never read, until the kernel's count for all (tcp_mem) is used up",
+        stopped_by="cgroup memory (`ram`, of version 2); the kernel gives each socket its least in any case",
+        may_die=True,
+        code=_LIMITS
+        + """
+take_all_descriptors()
+def fill(end):
+    try:
+        while True:
+            end.send(bytes(1 << 20))
+    except BlockingIOError:
+        pass
+def pages():
+    line = next(line for line in open("/proc/net/sockstat") if line.startswith("TCP:"))
+    return int(line.split("mem ")[1].split()[0])
+held, most = [], given["most"]
+with socket.create_server(("127.0.0.1", 0)) as listening:
+    for _pair in range(2500):
+        one = socket.create_connection(listening.getsockname(), 5)
+        other = listening.accept()[0]
+        for end in (one, other):
+            end.setblocking(False)
+            fill(end)
+        held += [one, other]
+        if pages() >= most:
+            break
+tell(sockets=len(held), pages=pages(), most=most)
+""",
+        prepare=lambda _scene: {"most": int(Path("/proc/sys/net/ipv4/tcp_mem").read_text(encoding="ascii").split()[2])},
+        probe="""
+with socket.create_server(("127.0.0.1", 0)) as listening:
+    one = socket.create_connection(listening.getsockname(), 10)
+    other = listening.accept()[0]
+    child = os.fork()
+    if not child:
+        one.sendall(bytes(1 << 18))
+        os._exit(0)
+    one.close()
+    other.settimeout(20)
+    came = 0
+    while some := other.recv(1 << 16):
+        came += len(some)
+    assert came == 1 << 18
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+    other.bind(("127.0.0.1", 0))
+    other.settimeout(20)
+    one.sendto(bytes(1000), other.getsockname())
+    assert len(other.recv(2000)) == 1000
+""",
     ),
 ]

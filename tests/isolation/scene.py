@@ -21,7 +21,7 @@ from ansible_collections.carve.vps.plugins.module_utils import plan_templates, r
 from ansible_collections.carve.vps.plugins.module_utils.engines import lxc
 from ansible_collections.carve.vps.plugins.module_utils.paths import Paths
 from ansible_collections.carve.vps.tests.integration import support
-from ansible_collections.carve.vps.tests.integration.support import Fleet, host, limits, pid, start_time
+from ansible_collections.carve.vps.tests.integration.support import Fleet, host, limits, patience, pid, start_time
 from ansible_collections.carve.vps.tests.isolation.attack import (
     GIVEN,
     HELD,
@@ -105,7 +105,7 @@ class Scene:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         ) as process:  # fmt: skip
             # What runs inside has the pipe, and would keep it if only lxc-attach were killed.
-            net = threading.Timer(seconds, _kill, (name,))
+            net = threading.Timer(seconds * patience(), _kill, (name,))
             net.start()
             try:
                 assert process.stdin is not None and process.stdout is not None
@@ -150,6 +150,10 @@ class Scene:
             answer = support.inside(ATTACKER, "systemctl", "is-system-running", check=False)
             if "running" in answer or "degraded" in answer:
                 return
+        self.restart()
+
+    def restart(self) -> None:
+        """What outlives the attacker's processes, such as what it holds in memory, ends with the container."""
         declared = self.fleet.containers[ATTACKER]
         for state in ("stopped", "running"):
             self.fleet.containers[ATTACKER] = {**declared, "state": state}
@@ -182,7 +186,7 @@ def _here(code: str, given: dict[str, Any]) -> str:
     """What the same program says on the node."""
     result = subprocess.run(
         ["/usr/bin/python3", "-I", "-c", code, json.dumps(given)],
-        capture_output=True, text=True, check=False, timeout=60, stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, check=False, timeout=60 * patience(), stdin=subprocess.DEVNULL,
     )  # fmt: skip
     return f"{result.stdout}\n{result.stderr}"
 
@@ -211,11 +215,11 @@ def armed_fleet() -> Fleet:
 
 
 @contextmanager
-def scene(fleet: Fleet) -> Iterator[Scene]:
+def scene(fleet: Fleet, **more: Any) -> Iterator[Scene]:
     """Two containers with limits, so that whatever is tried stays small, and somebody to be hurt on each side."""
     for name in (ATTACKER, VICTIM):
-        network = {"eth0": {"on": "public", "ip": _ADDRESSES[name]}, "eth1": {"on": "lan", "ip": _LAN[name]}}
-        fleet.declare(name, ram=str(RAM), processes=PROCESSES, cpus=1, stop_timeout=2, network=network)
+        network = {"eth0": {"on": "public", "ip": ADDRESSES[name]}, "eth1": {"on": "lan", "ip": LAN[name]}}
+        fleet.declare(name, ram=str(RAM), processes=PROCESSES, cpus=1, stop_timeout=2, network=network, **more)
     fleet.apply()
     for name in (ATTACKER, VICTIM):
         support.booted(name)
@@ -229,8 +233,8 @@ def scene(fleet: Fleet) -> Iterator[Scene]:
         with_victim.end()
 
 
-_ADDRESSES = {ATTACKER: ["198.18.113.66", "fd00:113::66"], VICTIM: ["198.18.113.67", "fd00:113::67"]}
-_LAN = {ATTACKER: ["10.213.0.66", "fd00:213::66"], VICTIM: ["10.213.0.67", "fd00:213::67"]}
+ADDRESSES = {ATTACKER: ["198.18.113.66", "fd00:113::66"], VICTIM: ["198.18.113.67", "fd00:113::67"]}
+LAN = {ATTACKER: ["10.213.0.66", "fd00:213::66"], VICTIM: ["10.213.0.67", "fd00:213::67"]}
 
 
 def prove(scene: Scene, attack: Attack) -> None:

@@ -12,6 +12,7 @@ from types import ModuleType
 
 from ansible_collections.carve.vps.tests.isolation import (
     test_fault,
+    test_fault_disk,
     test_functional,
     test_namespace,
     test_performance,
@@ -22,24 +23,28 @@ from ansible_collections.carve.vps.tests.isolation.attack import Attack
 PAGE = "docs/isolation.md"
 _BEGIN = "<!-- Generated from tests/isolation by `./dev docs`; edit that. -->"
 _END = "<!-- The end of what is generated. -->"
-_MODULES: tuple[tuple[str, ModuleType, str], ...] = (
-    ("Namespaces", test_namespace, "stopped"),
-    ("Functions", test_functional, "stopped"),
-    ("Faults", test_fault, "stays inside"),
-    ("Performance", test_performance, "the neighbour goes on"),
-    ("Security", test_security, "stopped"),
+_MODULES: tuple[tuple[str, tuple[ModuleType, ...], str], ...] = (
+    ("Namespaces", (test_namespace,), "stopped"),
+    ("Functions", (test_functional,), "stopped"),
+    ("Faults", (test_fault, test_fault_disk), "stays inside"),
+    ("Performance", (test_performance,), "the neighbour goes on"),
+    ("Security", (test_security,), "stopped"),
 )
 
 
 def attacks() -> list[Attack]:
-    return [attack for _title, module, _outcome in _MODULES for attack in module.ATTACKS]
+    return [attack for _title, modules, _outcome in _MODULES for attack in _of(modules)]
+
+
+def _of(modules: tuple[ModuleType, ...]) -> list[Attack]:
+    return [attack for module in modules for attack in module.ATTACKS]
 
 
 def render() -> str:
     parts = []
-    for title, module, outcome in _MODULES:
-        about = (module.__doc__ or "").split("\n\n", maxsplit=1)[0].split(": ", 1)[1].replace("\n", " ")
-        parts += [f"### {title}", about[0].upper() + about[1:], _table(module.ATTACKS, outcome)]
+    for title, modules, outcome in _MODULES:
+        about = (modules[0].__doc__ or "").split("\n\n", maxsplit=1)[0].split(": ", 1)[1].replace("\n", " ")
+        parts += [f"### {title}", about[0].upper() + about[1:], _table(_of(modules), outcome)]
     limits: dict[str, list[str]] = {}
     for attack in attacks():
         if attack.limit:

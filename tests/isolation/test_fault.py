@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.carve.vps.tests.integration.support import pid
-from ansible_collections.carve.vps.tests.isolation import bombs, exhaustion
+from ansible_collections.carve.vps.tests.isolation import bombs, exhaustion, memory
 from ansible_collections.carve.vps.tests.isolation.attack import Attack
 from ansible_collections.carve.vps.tests.isolation.scene import ATTACKER, VICTIM, Scene, prove
 
-ATTACKS = [*exhaustion.ATTACKS, *bombs.ATTACKS]
+ATTACKS = [*bombs.ATTACKS, *memory.ATTACKS, *exhaustion.ATTACKS]
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)

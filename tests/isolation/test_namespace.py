@@ -7,8 +7,6 @@
 from __future__ import annotations
 
 import os
-import socket
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +14,11 @@ import pytest
 from ansible_collections.carve.vps.plugins.module_utils import slots
 from ansible_collections.carve.vps.plugins.module_utils.paths import Paths
 from ansible_collections.carve.vps.tests.integration.support import box, pid
+from ansible_collections.carve.vps.tests.isolation import channels
 from ansible_collections.carve.vps.tests.isolation.attack import Attack, Report
 from ansible_collections.carve.vps.tests.isolation.scene import ATTACKER, SECRET, VICTIM, Scene, prove
 
-_ABSTRACT, _QUEUE, _MARK = "carve-attack-abstract", "/carve-attack", "carve-attack-mark"
+_MARK = "carve-attack-mark"
 
 
 def _others(scene: Scene) -> dict[str, Any]:
@@ -37,61 +36,6 @@ def _neighbours_file(_scene: Scene) -> dict[str, Any]:
     return {"paths": [f"{upper}/root/secret", f"/proc/{pid(VICTIM)}/root/root/secret", Paths().containers]}
 
 
-def _listen(scene: Scene) -> dict[str, Any]:
-    """Abstract sockets on the node and in the neighbour, whose names only a network namespace keeps apart."""
-    scene.notes["node"] = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    scene.notes["node"].bind(f"\0{_ABSTRACT}")
-    scene.notes["node"].listen()
-    code = (
-        "import socket; s = socket.socket(socket.AF_UNIX); "
-        f"s.bind('\\0{_ABSTRACT}'); s.listen(); print('listening', flush=True); s.accept(); print('heard', flush=True)"
-    )
-    process = subprocess.Popen(
-        ["lxc-attach", "-P", Paths().containers, "-n", VICTIM, "--", "python3", "-c", code],
-        stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,
-    )  # fmt: skip
-    scene.notes["victim"] = process
-    assert process.stdout is not None and process.stdout.readline() == "listening\n"
-    return {"name": _ABSTRACT}
-
-
-def _stop_listening(scene: Scene) -> None:
-    scene.notes["node"].close()
-    # It is the program inside that holds the pipe: to kill lxc-attach would leave it there.
-    scene.victim("pkill", "-f", "-x", f".*{_ABSTRACT}.*listening.*")
-    scene.notes["victim"].communicate(timeout=30)
-
-
-def _ipc(scene: Scene) -> dict[str, Any]:
-    """System V segments and POSIX queues on the node and in the neighbour, under one key."""
-    made = scene.python(VICTIM, _MAKE_IPC, {"key": 0x43415256, "queue": _QUEUE})
-    assert "IPC-MADE" in made, made
-    subprocess.run(["/usr/bin/python3", "-c", _MAKE_IPC, f'{{"key": {0x43415256}, "queue": "{_QUEUE}"}}'], check=True)
-    return {"key": 0x43415256, "queue": _QUEUE}
-
-
-def _no_ipc(scene: Scene) -> None:
-    scene.python(VICTIM, _REMOVE_IPC, {"key": 0x43415256, "queue": _QUEUE})
-    subprocess.run(["/usr/bin/python3", "-c", _REMOVE_IPC, f'{{"key": {0x43415256}, "queue": "{_QUEUE}"}}'], check=True)
-
-
-_MAKE_IPC = """
-import ctypes, json, os, sys
-given = json.loads(sys.argv[1])
-libc = ctypes.CDLL(None, use_errno=True)
-assert libc.shmget(given["key"], 4096, 0o1666) >= 0, os.strerror(ctypes.get_errno())
-assert libc.mq_open(given["queue"].encode(), os.O_CREAT | os.O_RDWR, 0o666, None) >= 0, os.strerror(ctypes.get_errno())
-print("IPC-MADE")
-"""
-_REMOVE_IPC = """
-import ctypes, json, sys
-given = json.loads(sys.argv[1])
-libc = ctypes.CDLL(None)
-libc.shmctl(libc.shmget(given["key"], 0, 0), 0, None)
-libc.mq_unlink(given["queue"].encode())
-"""
-
-
 def _saw_processes(scene: Scene, report: Report) -> str | None:
     """Each process that it saw, by what its own namespace calls it, must be one of the container's."""
     strange = [line for line in report.told["commands"] if "86400" in line or "pytest" in line]
@@ -102,16 +46,6 @@ def _mounted_on_node(_scene: Scene, _report: Report) -> str | None:
     mounts = Path("/proc/self/mounts").read_text(encoding="utf-8")
     neighbours = Path(f"/proc/{pid(VICTIM)}/mounts").read_text(encoding="utf-8")
     return "its mount is seen by others" if _MARK in mounts + neighbours else None
-
-
-def _interfaces_seen(_scene: Scene, report: Report) -> str | None:
-    there = {path.name for path in Path("/sys/class/net").iterdir()} - {"lo", "eth0", "eth1"}
-    seen = there & set(report.told["interfaces"])
-    # The kernel makes some in every namespace (tunl0 and the like), and those are its own.
-    virtual = {
-        name for name in seen if name.startswith(("tunl", "gre", "erspan", "sit", "ip", "teql", "dummy", "bond"))
-    }
-    return f"the node's network interfaces are seen: {seen - virtual}" if seen - virtual else None
 
 
 def _same_namespaces(scene: Scene, report: Report) -> str | None:
@@ -134,34 +68,6 @@ def _ids_reach(_scene: Scene, _report: Report) -> str | None:
         os.setuid(base)
         os._exit(7 if not os.access(secret, os.R_OK) else 0)
     return None if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7 else "its ids may read the neighbour's file"
-
-
-def _keys(scene: Scene) -> dict[str, Any]:
-    """A key in the user keyring of root on the node and in the neighbour."""
-    code = (
-        "import ctypes, os; libc = ctypes.CDLL(None, use_errno=True); "
-        "number = libc.syscall(248, b'user', b'carve-attack-key', b'secret', 6, ctypes.c_long(-4)); "
-        "assert number > 0, os.strerror(ctypes.get_errno()); print('KEY', number)"
-    )
-    there = scene.python(VICTIM, code, {})
-    here = subprocess.run(["/usr/bin/python3", "-c", code], check=True, capture_output=True, text=True).stdout
-    return {"keys": [int(text.split("KEY ")[1].split()[0]) for text in (there, here)]}
-
-
-_VSOCK = (
-    "Sockets between a virtual machine and its hypervisor (AF_VSOCK) belong to no namespace in these kernels. Where "
-    "the node is a virtual machine that has them, a container can take its ports, and speak to what the hypervisor "
-    "offers there. If the hypervisor offers something to the node that customers must not have, start the machine "
-    "without the device, or keep vsock from being loaded (/etc/modprobe.d)."
-)
-
-
-def _node_has_vsock() -> bool:
-    try:
-        socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM).close()
-    except OSError:
-        return False
-    return True
 
 
 ATTACKS = [
@@ -293,54 +199,6 @@ for number in given["ids"]:
         harm=_ids_reach,
     ),
     Attack(
-        name="abstract sockets of others",
-        tried="connect(2) to an abstract Unix socket that listens on the node and in the neighbour",
-        stopped_by="network namespace",
-        refusals=("ECONNREFUSED",),
-        code="""
-name = "\\0" + given["name"]
-own = socket.socket(socket.AF_UNIX)
-must(own.bind, name + "-own")
-own.listen()
-must(socket.socket(socket.AF_UNIX).connect, name + "-own")
-attempt("connect", socket.socket(socket.AF_UNIX).connect, name)
-""",
-        prepare=_listen,
-        tidy=_stop_listening,
-    ),
-    Attack(
-        name="shared memory and message queues of others",
-        tried="shmget(2) of a key and mq_open(3) of a name that exist on the node and in the neighbour; /proc/sysvipc",
-        stopped_by="IPC namespace",
-        refusals=("ENOENT",),
-        code="""
-attempt("shmget", call, "shmget", given["key"], 4096, 0)
-attempt("mq_open", call, "mq_open", given["queue"].encode(), os.O_RDWR)
-tell(segments=len(open("/proc/sysvipc/shm").readlines()) - 1)
-""",
-        prepare=_ipc,
-        harm=lambda _scene, report: "segments of others are listed" if report.told["segments"] else None,
-        tidy=_no_ipc,
-    ),
-    Attack(
-        name="keys of others",
-        tried="a key of the node's user keyring and of the neighbour's, by keyctl(2) search and in /proc/keys",
-        stopped_by="user namespace (keyrings are one per mapped id)",
-        refusals=("ENOKEY", "EACCES", "EPERM"),
-        code="""
-ADD_KEY, REQUEST_KEY, KEYCTL = 248, 249, 250
-USER_KEYRING, SEARCH = -4, 10
-must(call, ADD_KEY, b"user", b"carve-attack-own", b"own", 3, USER_KEYRING)
-must(call, KEYCTL, SEARCH, USER_KEYRING, b"user", b"carve-attack-own", 0)
-attempt("search", call, KEYCTL, SEARCH, USER_KEYRING, b"user", b"carve-attack-key", 0)
-for number in given["keys"]:
-    attempt(f"read {number}", call, KEYCTL, 11, number, ctypes.create_string_buffer(64), 64)
-tell(listed="carve-attack-key" in open("/proc/keys").read())
-""",
-        prepare=_keys,
-        harm=lambda _scene, report: "the keys of others are listed" if report.told["listed"] else None,
-    ),
-    Attack(
         name="the host name of others",
         tried="sethostname(2) and setdomainname(2)",
         stopped_by="UTS namespace",
@@ -397,42 +255,7 @@ attempt("parent user namespace", fcntl.ioctl, own, NS_GET_PARENT)
 attempt("parent PID namespace", fcntl.ioctl, pids, NS_GET_PARENT)
 """,
     ),
-    Attack(
-        name="the node's network interfaces",
-        tried="interfaces listed by /sys/class/net and by netlink",
-        stopped_by="network namespace",
-        code="""
-names = set(os.listdir("/sys/class/net")) | {name for _number, name in socket.if_nameindex()}
-assert "lo" in names
-must(socket.socket, socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
-tell(interfaces=sorted(names))
-""",
-        harm=_interfaces_seen,
-    ),
-    Attack(
-        name="the virtual machine's sockets",
-        tried="a port of AF_VSOCK bound, which the node then wants",
-        stopped_by="no AF_VSOCK on the node",
-        refusals=("EAFNOSUPPORT", "EPERM", "EACCES"),
-        code="""
-def bind():
-    held = socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)
-    held.bind((socket.VMADDR_CID_ANY, 54321))
-    held.listen()
-    return held
-held = attempt("bind", bind)
-""",
-        probe="""
-if given["node has it"]:
-    held = socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)
-    held.bind((socket.VMADDR_CID_ANY, 54321))
-""",
-        probed=("node",),
-        prepare=lambda _scene: {"node has it": _node_has_vsock()},
-        limit=_VSOCK,
-        limit_where=_node_has_vsock,
-        limit_place="where the node is a machine with vsock",
-    ),
+    *channels.ATTACKS,
 ]
 
 

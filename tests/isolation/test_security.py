@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Security isolation: the ways out of containers that are known, tried."""
+"""Security isolation: the ways out of containers that are known, tried, and what one pretends to be."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.carve.vps.tests.integration.support import host, limits, pid
-from ansible_collections.carve.vps.tests.isolation import escapes, planted
+from ansible_collections.carve.vps.tests.isolation import escapes, forgeries, planted
 from ansible_collections.carve.vps.tests.isolation.attack import Attack
 from ansible_collections.carve.vps.tests.isolation.scene import ATTACKER, Scene, prove
 
-ATTACKS = [*escapes.ATTACKS, *planted.ATTACKS]
+ATTACKS = [*escapes.ATTACKS, *planted.ATTACKS, *forgeries.ATTACKS]
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)

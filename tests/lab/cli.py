@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+import zlib
 
 from ansible_collections.carve.vps.tests.lab import image, place
 from ansible_collections.carve.vps.tests.lab.machine import SEGMENT, Machine, machines
 
-_SEGMENT_PORT = 45077
+# Each checkout has a segment of its own, the same one whenever machines are added to it.
+_SEGMENT_PORT = 45000 + zlib.crc32(str(place.ROOT).encode()) % 10000
 _HAND = "hand-"  # so that a test's machine is never taken for one of these
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import http.server
+import os
 import re
 import shlex
 import subprocess
@@ -77,8 +78,10 @@ class LabFleet:
         """Run a command with the manifest, and do not wait for it. It is the first of a process group of its own."""
         self.path.write_text(yaml.safe_dump(self.manifest, sort_keys=False), encoding="utf-8")
         self._calls.write_text("", encoding="utf-8")
+        # A machine that competes for its processor may take longer than Ansible's 10 s to let somebody in.
+        patient = {**os.environ, "ANSIBLE_TIMEOUT": "90"}
         return subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True, env=patient
         )
 
     def play(self, verb: str, *arguments: str) -> Run:

@@ -13,7 +13,8 @@ from ansible_collections.carve.vps.tests.lab.tiny import tiny_archive
 LEFT_BY_BOOTSTRAP = (
     "/var/lib/carve", "/usr/lib/carve", "/etc/systemd/system/carve.service",
     "/etc/systemd/system/carve-shutdown.service", "/etc/systemd/system/carve-usage.service",
-    "/etc/systemd/system/carve-usage.timer", "/etc/sysctl.d/80-carve.conf",
+    "/etc/systemd/system/carve-usage.timer", "/etc/systemd/system/carve-snapshots.service",
+    "/etc/systemd/system/carve-snapshots.timer", "/etc/sysctl.d/80-carve.conf",
     "/etc/sysctl.d/81-carve-network.conf", "/etc/systemd/system/lxcfs.service.d/carve.conf",
 )  # fmt: skip
 

@@ -25,6 +25,7 @@ from ..kernel import cgroup
 from ..paths import LIBRARY, SEARCH
 
 SCRIPT = f"{LIBRARY}/checkpoint"
+WHOLE, AHEAD, GOING_ON = "whole", "ahead", "going on"
 _DUMP_LOG, _RESTORE_LOG = "dump.log", "restore.log"  # LXC's name for the second one
 _COLLECTING = 60  # seconds that freezing all processes may take
 _RESTORING = 300.0  # seconds after which a restore hangs
@@ -38,17 +39,17 @@ def dump_arguments(
     images: str,
     controllers: Iterable[str],
     binds: Iterable[str],
-    ahead: bool = False,
+    kind: str = WHOLE,
     before: str | None = None,
 ) -> list[str]:
     """``binds`` are the places, below the container's root, where LXC has bound something of the node's.
 
-    A dump ``ahead`` writes memory alone and lets the container run; the one after it writes what has changed since the
-    one ``before``, which lies beside it.
+    A dump ``AHEAD`` writes memory alone and lets the container run; the one after it writes what has changed since the
+    one ``before``, which lies beside it. One ``GOING_ON`` writes everything, and the container goes on as well.
     """
     group = f"{cgroup.PARENT}/{name}"
     arguments = [
-        "criu", "pre-dump" if ahead else "dump", "--tcp-established", "--file-locks", "--link-remap",
+        "criu", "pre-dump" if kind == AHEAD else "dump", "--tcp-established", "--file-locks", "--link-remap",
         "--manage-cgroups=full",
         "--ext-mount-map", "auto", "--enable-external-sharing", "--enable-external-masters",
         "--enable-fs", "hugetlbfs", "--enable-fs", "tracefs", "--force-irmap",
@@ -56,7 +57,8 @@ def dump_arguments(
         "--cgroup-root", f"{','.join(controllers)}:{group}", "-t", str(pid),
         "--freeze-cgroup", f"{cgroup.ROOT}/{group}",
     ]  # fmt: skip
-    arguments += ["--track-mem"] if ahead else ["--skip-in-flight", "--action-script", SCRIPT]
+    arguments += ["--track-mem"] if kind == AHEAD else ["--skip-in-flight", "--action-script", SCRIPT]
+    arguments += ["--leave-running"] if kind == GOING_ON else []
     if before:
         arguments += ["--track-mem", "--prev-images-dir", f"../{before}"]
     for place in binds:
@@ -82,15 +84,15 @@ def can_track_memory() -> bool:
     return subprocess.run(command, check=False, capture_output=True, env=_ENVIRONMENT).returncode == 0
 
 
-def dump(host: Host, box: Box, images: str, ahead: bool = False, before: str | None = None) -> None:
-    """Write a running container's processes and memory to a new directory; they are gone then, unless it is ``ahead``.
+def dump(host: Host, box: Box, images: str, kind: str = WHOLE, before: str | None = None) -> None:
+    """Write a running container's processes and memory to a new directory; a ``WHOLE`` dump is the end of them.
 
     Raises ``EngineError``; the container goes on running then. CRIU holds a lock on the directory for as long as it is
     at work there, also when whoever called it has ended.
     """
     controllers = (files.read(f"{cgroup.ROOT}/cgroup.controllers") or "").split()
     binds = bound_places(files.read(lxc.config_path(box)) or "")
-    command = dump_arguments(box.pid or 0, box.name, images, controllers, binds, ahead, before)
+    command = dump_arguments(box.pid or 0, box.name, images, controllers, binds, kind, before)
     lock = os.open(images, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)

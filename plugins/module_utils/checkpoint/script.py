@@ -48,13 +48,17 @@ def _paths(directory: str) -> Paths:
 
 def _keep(images: str) -> int:
     from .. import hook
+    from . import shot, suspend
 
     directory = os.path.dirname(images)
+    paths, name = _paths(directory), os.path.basename(directory)
     files.write_json(f"{images}/{GROUPS}", tree.save(_top(images)), mode=0o600)
+    if os.path.basename(images) == suspend.SHOT:
+        return 0 if shot.may_go_on(paths.still(name)) else 1
     # Of one that was restored itself, LXC does not tell the hook before its pairs are gone.
-    hook.keep_use(_paths(directory), os.path.basename(directory), directory)
+    hook.keep_use(paths, name, directory)
     # Also what the container has written itself: its memory says that it has.
-    syscalls.syncfs(images)
+    syscalls.sync_filesystem(images)
     return 0
 
 

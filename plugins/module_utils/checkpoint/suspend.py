@@ -24,7 +24,9 @@ from ..host import Box, Host
 from ..kernel import announce, cgroup
 from . import criu, tree
 
-WHOLE, AHEAD, _PART, _GONE = "memory", "memory.ahead", "memory.part", "memory.gone"
+WHOLE, AHEAD, PART, _GONE = "memory", "memory.ahead", "memory.part", "memory.gone"
+# Of a container that goes on (``shot.py``): its files are soon newer, and it is never made anew of this.
+SHOT = "memory.shot"
 _LOOKS = 20  # at an init that may have much to do after it was away
 _LOOK = 0.5  # seconds
 _BUSY = 0.9  # of a processor
@@ -41,9 +43,9 @@ def write_ahead(host: Host, box: Box) -> bool:
     files.remove_tree(ahead)
     if not criu.can_track_memory():
         return False
-    _make(ahead, box)
+    make_place(ahead, box)
     try:
-        criu.dump(host, box, ahead, ahead=True)
+        criu.dump(host, box, ahead, criu.AHEAD)
     except lxc.EngineError:
         files.remove_tree(ahead)
         return False
@@ -52,13 +54,14 @@ def write_ahead(host: Host, box: Box) -> bool:
 
 def suspend(host: Host, box: Box) -> int:
     """Put a running container to disk; the bytes of its images. Raises ``EngineError``, and it goes on running then."""
-    part = f"{box.directory}/{_PART}"
-    _make(part, box)
+    part = f"{box.directory}/{PART}"
+    make_place(part, box)
     # Without the note, the hook takes its end for what it is.
     note = files.read(host.paths.restored(box.name))
     _forget(host, box.name)
     try:
-        criu.dump(host, box, part, before=AHEAD if os.path.isdir(f"{box.directory}/{AHEAD}") else None)
+        before = AHEAD if os.path.isdir(f"{box.directory}/{AHEAD}") else None
+        criu.dump(host, box, part, criu.WHOLE, before)
     except BaseException:
         if lxc.init_pid(host, box.name) is not None:
             discard(box.directory)
@@ -72,8 +75,10 @@ def suspend(host: Host, box: Box) -> int:
     return size(box.directory)
 
 
-def _make(place: str, box: Box) -> None:
-    """An empty directory for images. Those who read them at a restore are the container's root already; nobody else is
+def make_place(place: str, box: Box) -> None:
+    """An empty directory for images.
+
+    Those who read them at a restore are the container's root already; nobody else is
     to, for all its secrets are in them."""
     files.remove_tree(place)
     os.mkdir(place, 0o700)
@@ -81,7 +86,7 @@ def _make(place: str, box: Box) -> None:
 
 
 def _name(directory: str) -> None:
-    os.rename(f"{directory}/{_PART}", f"{directory}/{WHOLE}")
+    os.rename(f"{directory}/{PART}", f"{directory}/{WHOLE}")
     files.sync([directory])
 
 
@@ -178,10 +183,12 @@ def put_right(host: Host, name: str) -> None:
     Raises ``EngineError`` while CRIU is still at work.
     """
     directory = host.paths.container(name)
-    part = f"{directory}/{_PART}"
-    if os.path.isdir(part):
-        if criu.is_at_work(part):
+    part, shot = f"{directory}/{PART}", f"{directory}/{SHOT}"
+    for images in (part, shot):
+        if os.path.isdir(images) and criu.is_at_work(images):
             raise lxc.EngineError(f"{name} is being checkpointed by a run that was killed; try again when CRIU is done")
+    files.remove_tree(shot)
+    if os.path.isdir(part):
         if lxc.init_pid(host, name) is None and criu.has_ended_well(part) and not is_suspended(directory):
             _name(directory)
         else:

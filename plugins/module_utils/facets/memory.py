@@ -8,7 +8,10 @@ Kernel: memory.max and memory.swap.max (cgroup-v2.rst). Version 1 (memory.rst) l
 together (memsw), and never allows memory above memsw; so memsw is raised before and lowered after memory, and at no
 moment is either unlimited.
 
-memory.low protects no further than that of the group above does. So the group of all containers has the sum of theirs,
+A guarantee is memory.min. The softer memory.low protects next to nothing where the multi-generational LRU is on, as on
+Debian 13 (multigen_lru.rst): that passes such a group over once, and takes from it the second time.
+
+It protects no further than that of the group above does. So the group of all containers has the sum of theirs,
 and not more, for where cgroup2 is mounted with memory_recursiveprot (systemd does) what is left over would protect
 containers that have no guarantee. Version 1 has memory.soft_limit_in_bytes, where what is over its limit gives back
 first: no guarantee is 0 there, not the kernel's default of no limit, which would be the greatest guarantee of all.
@@ -26,7 +29,7 @@ from .base import Facet
 
 _FILES = {"ram": "memory.max", "swap": "memory.swap.max"}
 _LIMIT, _MEMSW = "memory.limit_in_bytes", "memory.memsw.limit_in_bytes"
-_GUARANTEE = {1: "memory.soft_limit_in_bytes", 2: "memory.low"}
+_GUARANTEE = {1: "memory.soft_limit_in_bytes", 2: "memory.min"}
 
 
 class Memory(Facet):

@@ -131,8 +131,13 @@ def bridged(box: Box) -> dict[str, list[str]]:
 
 
 def enclose(box: Box) -> None:
-    """Hold a container that is about to start to its own addresses and to its networks' firewalls."""
-    _put(guard.elements(ends(box)), {})
+    """Hold a container that is about to start to its own addresses and to its networks' firewalls.
+
+    By this version's rules: those of an earlier one are still there, and nobody looks at them while no container runs.
+    """
+    commands = guard.update(guard.elements(ends(box)), {})
+    if commands:
+        nft.run(guard.tables() + commands)
 
 
 def restore(boxes: Iterable[Box]) -> None:
@@ -305,7 +310,7 @@ def _put(add: guard.Elements, remove: guard.Elements) -> None:
     try:
         nft.run(commands)
     except OSError:
-        # The first container of the node, or somebody has removed the tables.
+        # Somebody has removed the tables.
         nft.run(guard.tables() + commands)
 
 

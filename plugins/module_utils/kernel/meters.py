@@ -85,7 +85,7 @@ def _version_2(group: Cgroup, name: str, found: Reading) -> None:
     found.level("physpages", PAGE, held=held, barrier=_limit(text("memory.high")), limit=_limit(text("memory.max")))
     found.peak("physpages", _number(text("memory.peak")), PAGE)
     found.count("fail.physpages", events.get("max"))
-    found.level("vmguarpages", PAGE, barrier=_limit(text("memory.low")))
+    found.level("vmguarpages", PAGE, barrier=_limit(text("memory.min")))
     found.level("oomguarpages", PAGE, held=None if held is None else held + (swap or 0))
     found.count("fail.oomguarpages", events.get("oom_kill"))
     found.level("swappages", PAGE, held=swap, limit=_limit(text("memory.swap.max")))

@@ -141,13 +141,14 @@ def filesystem_type(fd: int) -> int:
     return int(ctypes.c_long.from_buffer(buffer).value)
 
 
-def syncfs(path: str) -> None:
-    """syncfs(2): all of the file system that ``path`` is on is on disk."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+def sync_filesystem(at: int | str) -> None:
+    """syncfs(2): put on disk what was written to the filesystem that a descriptor or a path is on."""
+    fd = os.open(at, os.O_RDONLY | os.O_CLOEXEC) if isinstance(at, str) else at
     try:
         _check(_libc.syncfs(fd), "syncfs")
     finally:
-        os.close(fd)
+        if isinstance(at, str):
+            os.close(fd)
 
 
 def setns(fd: int, kind: int) -> None:

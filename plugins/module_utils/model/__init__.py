@@ -18,14 +18,14 @@ from typing import Any, NamedTuple
 from ..kinds import KINDS, NESTED, Field
 from .container import CONTAINER
 from .gate import GATE
-from .given import CARD, DEVICE, MOUNT
+from .given import CARD, DEVICE, MOUNT, SCHEDULE
 from .network import INTERFACE, NETWORK, RESOLVED_INTERFACE
 from .template import BUILD, TEMPLATE
 
 __all__ = (
     "ALLOWABLE", "BUILD", "CARD", "CONTAINER", "DEVICE", "GATE", "INTERFACE", "MOUNT", "NETWORK", "REACHES",
-    "RESOLVED_INTERFACE", "TEMPLATE", "Problem", "canonical", "is_deferred", "knows", "meanings", "nearest", "row",
-    "show",
+    "RESOLVED_INTERFACE", "SCHEDULE", "TEMPLATE", "Problem", "canonical", "is_deferred", "knows", "meanings", "nearest",
+    "row", "show",
 )  # fmt: skip
 
 # How far carrying out a change reaches, mildest first.

@@ -6,9 +6,9 @@
 
 from __future__ import annotations
 
-from .. import words
+from .. import units, words
 from ..kinds import Field
-from .given import CARD, DEVICE, MOUNT
+from .given import CARD, DEVICE, MOUNT, SCHEDULE
 
 CONTAINER: tuple[Field, ...] = (
     Field(
@@ -412,6 +412,18 @@ CONTAINER: tuple[Field, ...] = (
         "live",
         "The time zone, as C(/etc/localtime) and C(/etc/timezone).",
         example="Europe/Berlin",
+    ),
+    Field(
+        "snapshots",
+        "keyed",
+        "snapshots",
+        "live",
+        "Schedules by which the node takes snapshots of the container's files, by a name of yours: how often, and how "
+        "many are kept. Those made by hand are not touched.",
+        keys=units.parse_label,
+        rows=SCHEDULE,
+        resource=True,
+        example={"daily": {"every": "1d", "keep": 7}},
     ),
     Field("autostart", "bool", "boot", "live", "Whether the container starts when the node does.", True),
     Field(

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a container is given of its node: the rows of one mount, one device, one network card."""
+"""What a container is given of its node: the rows of one mount, one device, one network card, one schedule."""
 
 from __future__ import annotations
 
@@ -68,5 +68,28 @@ CARD: tuple[Field, ...] = (
         "restart",
         "The card's name inside; its name on the node unless given.",
         example="wan0",
+    ),
+)
+
+SCHEDULE: tuple[Field, ...] = (
+    Field(
+        "every",
+        "period",
+        "snapshots",
+        "live",
+        "How often: C(30m), C(6h), C(1d), C(1w).",
+        required=True,
+        example="1d",
+    ),
+    Field(
+        "keep",
+        "int",
+        "snapshots",
+        "live",
+        "How many of this schedule's snapshots are kept; the oldest go.",
+        required=True,
+        minimum=1,
+        maximum=1000,
+        example=7,
     ),
 )

@@ -43,8 +43,8 @@ def examine(host: Host, name: str, content: Mapping[str, Any]) -> Answer:
     """Whether a container can come here; makes the place that its files are to be sent to.
 
     ``template`` is the directory of the template version that it will lie on, ``copy_template`` whether that has to be
-    sent first, ``live`` what keeps it from being made anew here from its memory. Raises ``MoveError`` with every reason
-    against it.
+    sent first, ``live`` what keeps it from being made anew here from its memory, ``empty`` whether nothing of it was
+    sent before. Raises ``MoveError`` with every reason against it.
     """
     record = _record(name, content)
     reasons = [*_taken(host, name), *_ids(host, record), *_bridges(record), *_limits(host, record)]
@@ -57,9 +57,10 @@ def examine(host: Host, name: str, content: Mapping[str, Any]) -> Answer:
         raise MoveError("; ".join(reasons))
     live = [*look.lacking(host), *fitness.unlike(content["live"], look.traits(host))] if content.get("live") else []
     template = record.fields["template"]
+    empty = not os.path.isdir(f"{host.paths.incoming}/containers/{name}")
     for place in (f"containers/{name}", *([f"templates/{template}/{version}"] if send else [])):
         os.makedirs(f"{host.paths.incoming}/{place}", mode=0o711, exist_ok=True)
-    return {"template": version, "copy_template": send, "place": _room(host, record), "live": live}
+    return {"template": version, "copy_template": send, "place": _room(host, record), "live": live, "empty": empty}
 
 
 def _limits(host: Host, record: Record) -> list[str]:

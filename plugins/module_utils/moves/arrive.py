@@ -27,7 +27,7 @@ _RSYNC = "/usr/bin/rsync"
 _LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 # What rsync itself makes of the options in remote.py, and the places that arrival.py makes.
 _SENDING = re.compile(
-    r"rsync --server -[A-Za-z.]+ --delete --stats --numeric-ids \. "
+    r"rsync --server -[A-Za-z.]+( --delete| --force)? --stats -@-1 --numeric-ids \. "
     rf"(containers/{_LABEL}/((disk/)?(upper|copy)|memory(\.ahead)?)|templates/{_LABEL}/[0-9a-f]+-[0-9a-f]+)/"
 )
 _PATIENCE = 120.0  # seconds that another run on this node may take

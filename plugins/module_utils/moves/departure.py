@@ -23,7 +23,9 @@ from ..checkpoint import look, suspend
 from ..engines import lxc
 from ..facets import checkpoint
 from ..host import Box, Host
+from ..kernel import syscalls
 from ..record import Record, load
+from ..snapshots import shelf
 from . import session
 from .remote import LineBroken, MoveError, Remote
 
@@ -69,7 +71,7 @@ def _look_up(host: Host, name: str) -> tuple[Record | None, bool]:
     return load(f"{host.paths.departing}/{name}"), True
 
 
-def move(host: Host, name: str, remote: Remote, method: str = RESTART) -> dict[str, Any]:
+def move(host: Host, name: str, remote: Remote, method: str = AUTO) -> dict[str, Any]:
     """Move one container; what came of it: ``result`` (moved, stayed, unknown), ``error``, and seconds and bytes.
 
     ``method`` is ``live``: with its memory, or not at all; ``restart``; or ``auto``: live where it is declared and
@@ -82,13 +84,15 @@ def move(host: Host, name: str, remote: Remote, method: str = RESTART) -> dict[s
         return journey.report(STAYED if journey.at_home else UNKNOWN, str(error))
     except (MoveError, lxc.EngineError, OSError) as error:
         return journey.report(STAYED if journey.at_home else UNKNOWN, str(error))
-    return journey.report(MOVED)
+    # They stay here, and can be used again when the container comes back.
+    left = len(shelf.listed(host.paths, name))
+    return {**journey.report(MOVED), **({"snapshots_left": left} if left else {})}
 
 
 class _Journey:
     """One container's move, and what is known of it so far."""
 
-    def __init__(self, host: Host, name: str, remote: Remote, method: str = RESTART) -> None:
+    def __init__(self, host: Host, name: str, remote: Remote, method: str = AUTO) -> None:
         self._host, self._name, self._remote, self._wanted = host, name, remote, method
         self._method = RESTART
         # Why it is not moved live, where it might have been.
@@ -99,6 +103,8 @@ class _Journey:
         self._was_running = False
         # Where the destination has the writable part, below the container's directory.
         self._place = ""
+        # When the first copy began of what the destination has; 0.0 where only a run that was killed has known that.
+        self._copied_since: float | None = None
 
     def report(self, result: str, error: str | None = None) -> dict[str, Any]:
         why_not = "; ".join(self._why_not) or None
@@ -114,10 +120,12 @@ class _Journey:
         if os.path.exists(f"{self._host.paths.kept}/{self._name}"):
             raise MoveError("its rebuild has not passed its gate yet; run carve.vps.apply first")
         box = Box(record, self._host.paths.container(self._name), lxc.init_pid(self._host, self._name))
-        traits = look.traits(self._host) if box.pid and self._wanted != RESTART else None
+        traits = look.traits(self._host) if self._may_go_live(box) else None
         answer = self._remote.ask("examine", self._name, {**self._about(record), "live": traits})
         self._place = answer["place"]
         self._choose(box, answer.get("live", []))
+        if not answer["empty"]:
+            self._copied_since = 0.0
         if answer["copy_template"]:
             self._send_template(record)
         if box.pid:
@@ -138,12 +146,14 @@ class _Journey:
         self._numbers["start_s"] = came.get("start_s", 0)
         self._give_up()
 
+    def _may_go_live(self, box: Box) -> bool:
+        return bool(box.pid) and (self._wanted == LIVE or (self._wanted == AUTO and checkpoint.is_declared(box)))
+
     def _choose(self, box: Box, destination_lacks: list[str]) -> None:
         """Whether it goes with its memory. Raises ``MoveError`` where it has to and cannot; nothing is stopped yet."""
-        if not box.pid or self._wanted == RESTART:
-            return
-        if self._wanted == AUTO and not checkpoint.is_declared(box):
-            self._why_not = ["it is not declared live_migration: true"]
+        if not self._may_go_live(box):
+            if box.pid and self._wanted == AUTO:
+                self._why_not = ["it is not declared live_migration: true"]
             return
         self._why_not = [
             *look.unfit(self._host, box),
@@ -187,7 +197,10 @@ class _Journey:
         began = time.monotonic()
         with store.mounted(directory) as place:
             part = "copy" if os.path.isdir(f"{place}/copy") else "upper"
-            sent = self._remote.copy(f"{place}/{part}", f"containers/{self._name}/{self._place}{part}")
+            since, self._copied_since = self._copied_since, time.time()
+            # From now on, what is written gives its file a new time; pages that waited to be written would not.
+            syscalls.sync_filesystem(place)
+            sent = self._remote.copy(f"{place}/{part}", f"containers/{self._name}/{self._place}{part}", since)
         self._numbers[f"{number}_bytes"] = sent
         self._numbers[f"{number}_s"] = round(time.monotonic() - began, 2)
 

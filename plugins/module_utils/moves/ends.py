@@ -62,7 +62,7 @@ def at_source(params: Mapping[str, Any], check: bool, host: Host | None = None) 
             return {"changed": False, "key": key, "bridges": departure.bridges(host, names)}
         with lock.held(host.paths, True, {"fleet": params["fleet"], "doing": "a move"}, _PATIENCE):
             remote = Remote(host.paths.move(ident), params["address"], params["port"], params["host_key"])
-            moves = _each(host, names, remote, params.get("method") or departure.RESTART)
+            moves = _each(host, names, remote, params.get("method") or departure.AUTO)
     except (MoveError, lock.Busy, OSError) as error:
         return _failed([str(error)])
     finally:

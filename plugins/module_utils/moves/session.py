@@ -67,9 +67,9 @@ def open_for(paths: Paths, ident: str, public_key: str, address: str | None, por
 def _refuse_odd(ident: str, public_key: str) -> None:
     if not re.fullmatch(r"[a-z0-9-]{1,80}", ident) or not re.fullmatch(r"ssh-ed25519 [A-Za-z0-9+/=]+", public_key):
         raise MoveError("the session's name or key is none that Carve makes")
-    for program in ("sshd", "ssh-keygen", "rsync"):
+    for program, package in (("sshd", "openssh-server"), ("ssh-keygen", "openssh-client"), ("rsync", "rsync")):
         if shutil.which(program, path=SEARCH) is None:
-            raise MoveError(f"{program} is not installed; run carve.vps.bootstrap on this node")
+            raise MoveError(f"{program} is not installed; install Debian's package {package} on this node")
 
 
 def make_key(path: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from .disk import bandwidth, operations
+from .disk import bandwidth, operations, shares
 from .network import network_rates
 from .processors import idle_share, limits, weights
 from .stage import Row, Stage
@@ -20,5 +20,6 @@ MEASUREMENTS: Mapping[str, Callable[[Stage], Iterator[Row]]] = {
     "idle": idle_share,
     "bandwidth": bandwidth,
     "operations": operations,
+    "shares": shares,
     "network": network_rates,
 }

@@ -186,6 +186,10 @@ def _tasks(items: Any) -> Iterator[dict[str, Any]]:
             yield from _tasks(item.get(section) or [])
 
 
+# These are told no desired state.
+NO_STATE = ("settle", "moves", "arrival", "departure", "snapshot", "backup")
+
+
 def _check_call(module: str, arguments: dict[str, Any]) -> None:
     documentation = yaml.safe_load(constants(ROOT / "plugins" / "modules" / f"{module}.py")["DOCUMENTATION"])
     options: dict[str, Any] = dict(documentation["options"])
@@ -195,7 +199,7 @@ def _check_call(module: str, arguments: dict[str, Any]) -> None:
     assert {name for name, option in options.items() if option.get("required")} <= set(arguments)
     written_out = {name: value for name, value in arguments.items() if not isinstance(value, str) or "{{" not in value}
     deferred = (set(arguments) - set(written_out)) & {"containers", "templates", "networks"}
-    if not module.endswith("_info") and module not in ("settle", "moves", "arrival", "departure") and not deferred:
+    if not module.endswith("_info") and module not in NO_STATE and not deferred:
         made = argspec.one_container(written_out) if module == "container" else written_out
         _desired, problems = desired.build(made)
         assert problems == []

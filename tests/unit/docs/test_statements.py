@@ -39,6 +39,8 @@ INNER = {
     # Of moves.
     "carve_arrival", "carve_departure", "carve_found", "carve_group", "carve_label", "carve_moved", "carve_moves",
     "carve_moving", "carve_target",
+    # Of snapshots and backups.
+    "carve_all", "carve_asked", "carve_backup", "carve_here", "carve_holders", "carve_missing",
 }  # fmt: skip
 # For documentation and for private use: RFC 5737, 3849, 1918, 4193, 3927, 4291, 1122.
 NETWORKS = [

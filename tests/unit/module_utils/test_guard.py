@@ -96,6 +96,13 @@ def test_what_an_option_is_about() -> None:
     assert all(member.startswith("v20-eth0") for members in trusted.values() for member in members)
 
 
+def test_an_own_address_is_no_leave_to_give_out_leases() -> None:
+    rules = guard.RULES["bridge"]["own"]
+    (leases,) = (number for number, rule in enumerate(rules) if "dport" in rule)
+    assert rules[leases] == "udp dport { 68, 546 } drop"
+    assert all(number > leases for number, rule in enumerate(rules) if "saddr @v" in rule and "arp" not in rule)
+
+
 def test_nothing_to_say_is_no_command() -> None:
     assert guard.update({}, {("inet", "v4"): frozenset()}) == ""
     nft.run("")

@@ -118,3 +118,25 @@ def test_nothing_is_collected_while_a_container_cannot_say_what_it_is_made_from(
     made = plan_templates.make(fleet({}), world, collect=True)
     assert [step.action for step in made.steps] == ["build", "build"]
     assert made.notes == ("no template is collected: broken cannot be read, and may be made from any of them",)
+
+
+def test_a_version_that_a_snapshot_lies_on_is_kept() -> None:
+    """Also one of a container that is not here any more."""
+    world = replace(
+        node(one({"template": "web"})),
+        templates={"debian": frozenset({DIGESTS["debian"], "old", "older"})},
+        snapshots={"web": (("debian", "old"),), "moved": (("debian", "older"),), "": ()},
+    )
+    made = plan_templates.make(fleet({}), world, collect=True)
+    assert not [step for step in made.steps if step.action == "collect"]
+    made = plan_templates.make(fleet({}), replace(world, snapshots={}), collect=True)
+    assert [step.target["digest"] for step in made.steps if step.action == "collect"] == ["old", "older"]
+
+
+@pytest.mark.parametrize(
+    ("number", "words"), [(0, ""), (1, "; with 1 snapshot of it"), (3, "; with 3 snapshots of it")]
+)
+def test_a_plan_says_which_snapshots_go_with_a_container(number: int, words: str) -> None:
+    world = replace(node(one({"protect": False})), snapshots={"web": (("debian", "old"),) * number})
+    (step,) = (step for step in plan.make(fleet({}), world).steps if step.action == "destroy")
+    assert step.reason == f"no longer declared{words}"

@@ -55,7 +55,8 @@ def closure(*modules: str) -> set[str]:
 
 
 def test_they_are_all_that_the_programs_import() -> None:
-    assert sorted(runtime.MODULES) == sorted(closure("hook", "boot", "checkpoint/script", "moves/arrive", "usage"))
+    programs = ("hook", "boot", "checkpoint/script", "moves/arrive", "snapshots/scheduled", "usage")
+    assert sorted(runtime.MODULES) == sorted(closure(*programs))
     assert len(set(runtime.MODULES)) == len(runtime.MODULES)
 
 
@@ -83,12 +84,15 @@ def test_they_are_installed_and_known(tmp_path: Path) -> None:
         ("multi-user", "carve.service", f"ExecStart={library}/boot start\n"),
         ("multi-user", "carve-shutdown.service", f"ExecStop={library}/boot stop\n"),
         ("timers", "carve-usage.timer", "OnUnitActiveSec=1min\n"),
+        ("timers", "carve-snapshots.timer", "OnCalendar=*:0/5\n"),
     ):
         wants = tmp_path / f"systemd/{target}.target.wants/{unit}"
         assert wants.resolve() == tmp_path / f"systemd/{unit}"
         assert line in wants.read_text(encoding="utf-8")
     service = (tmp_path / "systemd/carve-usage.service").read_text(encoding="utf-8")
     assert f"ExecStart={library}/usage\n" in service
+    service = (tmp_path / "systemd/carve-snapshots.service").read_text(encoding="utf-8")
+    assert f"ExecStart={library}/scheduled\n" in service
 
 
 def test_installing_again_changes_nothing_and_older_versions_go(tmp_path: Path) -> None:
@@ -96,7 +100,7 @@ def test_installing_again_changes_nothing_and_older_versions_go(tmp_path: Path) 
     (library / "0ld" / "carve").mkdir(parents=True)
     assert installed(tmp_path) == library
     assert {path.name for path in library.iterdir()} == {
-        "arrive", "boot", "checkpoint", "hook", "usage", "current", runtime.digest(),
+        "arrive", "boot", "checkpoint", "hook", "scheduled", "usage", "current", runtime.digest(),
     }  # fmt: skip
 
 

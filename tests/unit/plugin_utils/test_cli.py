@@ -64,6 +64,35 @@ def test_a_saved_plan_is_not_asked_for_again() -> None:
 
 
 @pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (
+            "snapshot f.yml --container db --name s --memory",
+            {"carve_of": "db", "carve_name": "s", "carve_memory": True},
+        ),
+        ("drain f.yml --node a --method live", {"carve_drain": "a", "carve_method": "live"}),
+        ("snapshot f.yml --container web-1,web-2 --name s", {"carve_of": "web-1,web-2", "carve_name": "s"}),
+        (
+            "snapshot f.yml --container all --name s --delete",
+            {"carve_of": "all", "carve_name": "s", "carve_snapshot_state": "absent"},
+        ),
+        (
+            "rollback f.yml --container db --name s --allow restart",
+            {"carve_of": "db", "carve_name": "s", "carve_allow": "restart"},
+        ),
+        ("backup f.yml --container db --place /srv/b", {"carve_of": "db", "carve_place": "/srv/b"}),
+        (
+            "restore f.yml --container db --place /srv/b --to node2 --as db-2",
+            {"carve_of": "db", "carve_place": "/srv/b", "carve_to": "node2", "carve_as": "db-2"},
+        ),
+        ("usage f.yml --container db", {"carve_usage": "db"}),
+    ],
+)
+def test_whom_it_is_about(words: str, expected: dict[str, str]) -> None:
+    assert variables(line(*words.split(), terminal=False)) == expected
+
+
+@pytest.mark.parametrize(
     ("words", "message"),
     [
         (["plam", "f.yml"], "there is no verb 'plam'; did you mean plan?"),
@@ -71,7 +100,10 @@ def test_a_saved_plan_is_not_asked_for_again() -> None:
         (["plan"], "write the manifest after the verb: carve plan fleet.yml"),
         (["plan", "--limit", "node1", "f.yml"], "write the manifest after the verb: carve plan fleet.yml"),
         (["apply", "f.yml", "--out", "x"], "--out is an option of plan, not of apply"),
-        (["drift", "f.yml", "--allow", "restart"], "--allow is an option of plan and apply, not of drift"),
+        (["drift", "f.yml", "--allow", "restart"], "--allow is an option of plan and apply and rollback, not of drift"),
+        (["snapshot", "f.yml", "--container", "web-1"], "snapshot needs --name"),
+        (["restore", "f.yml", "--container", "db", "--place", "/srv/b"], "restore needs --to"),
+        (["backup", "f.yml", "--delete"], "--delete is an option of snapshot, not of backup"),
         (["destroy", "f.yml", "--yes"], "--yes is an option of apply, not of destroy"),
         (["plan", "f.yml", "--out"], "--out needs a value"),
         (

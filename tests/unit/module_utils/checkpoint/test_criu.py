@@ -79,6 +79,24 @@ def part(directory: Path, log: str) -> Path:
     return made
 
 
+def test_how_a_dump_ends_is_told_to_criu() -> None:
+    def arguments(kind: str) -> list[str]:
+        return criu.dump_arguments(42, "web", "/images", [], [], kind)
+
+    assert "--leave-running" not in arguments(criu.WHOLE) and "--action-script" in arguments(criu.WHOLE)
+    assert {"--leave-running", "--action-script"} <= set(arguments(criu.GOING_ON))
+    assert arguments(criu.AHEAD)[1] == "pre-dump" and "--action-script" not in arguments(criu.AHEAD)
+
+
+def test_memory_of_a_container_that_went_on_is_never_taken_for_a_suspended_ones(place: tuple[Host, Path]) -> None:
+    host, directory = place
+    made = directory / "memory.shot"
+    made.mkdir()
+    (made / "dump.log").write_text("(09.1) Dumping finished successfully\n", encoding="ascii")
+    suspend.put_right(host, "web")
+    assert list(directory.iterdir()) == [] and not suspend.is_suspended(str(directory))
+
+
 def test_images_that_are_not_whole_go(place: tuple[Host, Path]) -> None:
     host, directory = place
     part(directory, DUMP_LOG)

@@ -23,7 +23,7 @@ UNLIMITED = {
     },
     2: {
         "memory.max": "max", "memory.swap.max": "max", "cpu.max": "max 100000", "cpu.weight": "100", "cpuset.cpus": "",
-        "pids.max": "max", "memory.current": "0", "memory.stat": "", "memory.low": "0",
+        "pids.max": "max", "memory.current": "0", "memory.stat": "", "memory.min": "0",
     },
 }  # fmt: skip
 

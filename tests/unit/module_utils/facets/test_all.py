@@ -14,7 +14,7 @@ def test_every_option_is_honoured_by_a_facet_that_looks_at_it() -> None:
     """What the kernel or the root filesystem can tell is looked at; the rest is the record's alone."""
     rows = {row for facet in facets.ALL for row in (*facet.live_rows, *facet.file_rows)}
     for field in model.CONTAINER:
-        if field.facet not in ("power", "policy", "rootfs", "users", "boot", "network"):
+        if field.facet not in ("power", "policy", "rootfs", "users", "snapshots", "boot", "network"):
             looked_at = {*facets.BY_NAME[field.facet].live_rows, *facets.BY_NAME[field.facet].file_rows}
             assert looked_at >= set(model.meanings(field))
     inner = {f"network.{field.name}" for field in model.RESOLVED_INTERFACE}

@@ -21,7 +21,7 @@ from unit.module_utils.facets import boxes
 
 M = 1 << 20
 LIMIT, MEMSW = "memory.limit_in_bytes", "memory.memsw.limit_in_bytes"
-SOFT, LOW = "memory.soft_limit_in_bytes", "memory.low"
+SOFT, LOW = "memory.soft_limit_in_bytes", "memory.min"
 by_version = pytest.mark.parametrize("version", [1, 2])
 
 

@@ -330,6 +330,19 @@ def test_rules_that_are_gone_are_named_once_and_made_anew(fields: dict[str, Any]
 
 
 @both
+def test_a_container_starts_under_the_rules_of_this_version(fields: dict[str, Any]) -> None:
+    """With no container running nobody looks at what an earlier one has left."""
+
+    def work(box: Box) -> None:
+        nft.run("flush chain bridge carve own; flush chain inet carve own")
+        network.enclose(box)
+        assert meddled(box) == []
+        assert observed(box) == known(fields)
+
+    on_a_node(work, fields)
+
+
+@both
 def test_trusted_and_back(fields: dict[str, Any]) -> None:
     def work(box: Box) -> None:
         change(box, trusted=True)

@@ -19,5 +19,6 @@ def test_confinement(tmp_path: Path, apparmor: bool, profile: str) -> None:
     lines = dict(Security().boot_config(boxes.host(tmp_path, apparmor=apparmor), boxes.box({})))
     assert lines["lxc.apparmor.profile"] == profile
     assert ("lxc.apparmor.allow_nesting" in lines) == apparmor
+    assert lines.get("lxc.apparmor.raw") == ("deny network vsock," if apparmor else None)
     assert lines["lxc.tty.max"] == "0"
     assert lines["lxc.console.path"] == "none"

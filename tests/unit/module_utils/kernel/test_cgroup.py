@@ -116,16 +116,16 @@ def test_the_group_of_all_has_the_sum_of_theirs(tmp_path: Path, monkeypatch: pyt
     """And only where the kernel has the file."""
     monkeypatch.setattr(cgroup, "ROOT", str(tmp_path))
     group = cgroup.CgroupV2()
-    group.sum_up("memory", "memory.low")
+    group.sum_up("memory", "memory.min")
     for name, low in {"web": "4096", "db": "8192", "all": "0"}.items():
         (tmp_path / "carve" / name).mkdir(parents=True)
-        (tmp_path / "carve" / name / "memory.low").write_text(f"{low}\n", encoding="ascii")
+        (tmp_path / "carve" / name / "memory.min").write_text(f"{low}\n", encoding="ascii")
     (tmp_path / "carve/new").mkdir()
-    group.sum_up("memory", "memory.low")
-    top = tmp_path / "carve/memory.low"
+    group.sum_up("memory", "memory.min")
+    top = tmp_path / "carve/memory.min"
     assert not top.exists()
     top.write_text("0\n", encoding="ascii")
-    group.sum_up("memory", "memory.low")
+    group.sum_up("memory", "memory.min")
     assert top.read_text(encoding="ascii") == "12288"
 
 

@@ -15,7 +15,7 @@ from ansible_collections.carve.vps.plugins.module_utils.kernel.cgroup import Cgr
 # As cgroup-v2.rst has them, cut down to what is read and a little more.
 VERSION_2 = {
     "memory.current": "41943040", "memory.peak": "83886080", "memory.max": "134217728", "memory.high": "max",
-    "memory.low": "8388608",
+    "memory.min": "8388608",
     "memory.stat": "anon 4096\nfile 8192\nkernel 5242880\nkernel_stack 65536\nsock 12288\nshmem 20480\n"
                    "unevictable 4096\nslab_reclaimable 1048576\nslab 2097152",
     "memory.events": "low 0\nhigh 0\nmax 7\noom 2\noom_kill 2\noom_group_kill 0",

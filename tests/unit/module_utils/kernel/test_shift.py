@@ -48,3 +48,53 @@ def test_owners_are_shifted_and_nothing_else_is_lost(tmp_path: Path) -> None:
 def test_a_capability_that_names_its_root_already_is_kept() -> None:
     third = struct.pack("<IIIIII", 0x03000001, 1, 0, 0, 0, 7)
     assert shift.for_namespace(third, BASE) == third
+
+
+# struct posix_acl_xattr: u::rwx u:1000:r-x g::r-x g:100:r-- m::rwx o::r-x
+_NOBODY = 2**32 - 1
+ENTRIES = ((1, 7, _NOBODY), (2, 5, 1000), (4, 5, _NOBODY), (8, 4, 100), (16, 7, _NOBODY), (32, 5, _NOBODY))
+
+
+def listed(*entries: tuple[int, int, int]) -> bytes:
+    return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+
+
+def test_access_control_lists_are_shifted() -> None:
+    wanted = [(tag, may, ident + BASE if tag in (2, 8) else ident) for tag, may, ident in ENTRIES]
+    assert shift.renumbered(listed(*ENTRIES), lambda ident: ident + BASE) == listed(*wanted)
+
+
+def test_there_and_back_again(tmp_path: Path) -> None:
+    """With everything that a change of owner takes away; what is done again changes nothing."""
+    tree = tmp_path / "tree"
+    (tree / "bin").mkdir(parents=True)
+    for name, owner, mode in (("su", (0, 0), 0o4755), ("mail", (8, 12), 0o2711), ("ping", (0, 0), 0o755)):
+        (tree / "bin" / name).touch()
+        os.chown(tree / "bin" / name, *owner)
+        (tree / "bin" / name).chmod(mode)
+    os.setxattr(tree / "bin/ping", "security.capability", NET_RAW)
+    os.setxattr(tree / "bin/mail", "system.posix_acl_access", listed(*ENTRIES))
+    os.setxattr(tree / "bin", "system.posix_acl_default", listed(*ENTRIES))
+    os.link(tree / "bin/su", tree / "linked")
+    (tree / "away").symlink_to("/etc/passwd")
+
+    def told() -> list[tuple[object, ...]]:
+        rows: list[tuple[object, ...]] = []
+        for path in (tree, *sorted(tree.rglob("*"))):
+            status = path.lstat()
+            attributes = {
+                name: os.getxattr(path, name, follow_symlinks=False)
+                for name in os.listxattr(path, follow_symlinks=False)
+            }
+            rows.append((path, status.st_mode, status.st_uid, status.st_gid, status.st_mtime_ns, attributes))
+        return rows
+
+    before = told()
+    shift.shift(str(tree), BASE)
+    there = told()
+    shift.shift(str(tree), BASE)
+    assert told() == there != before
+    assert os.getxattr(tree / "bin/mail", "system.posix_acl_access") != listed(*ENTRIES)
+    shift.unshift(str(tree), BASE)
+    shift.unshift(str(tree), BASE)
+    assert told() == before

@@ -12,7 +12,8 @@ import pytest
 from ansible_collections.carve.vps.plugins.module_utils.moves import arrive, remote, session
 from ansible_collections.carve.vps.plugins.module_utils.paths import Paths
 
-SERVER = "rsync --server -lHogDtpAXrSe.iLsfxCIvu --delete --stats --numeric-ids . "
+SERVER = "rsync --server -lHogDtpAXrSe.iLsfxCIvu --delete --stats -@-1 --numeric-ids . "
+AGAIN = "rsync --server -lHogDtpAXIRSe.LsfxCIvu --stats -@-1 --numeric-ids . "
 
 
 @pytest.mark.parametrize(
@@ -20,6 +21,7 @@ SERVER = "rsync --server -lHogDtpAXrSe.iLsfxCIvu --delete --stats --numeric-ids 
 )
 def test_rsync_may_write_what_a_move_sends(place: str) -> None:
     assert arrive._SENDING.fullmatch(SERVER + place)
+    assert arrive._SENDING.fullmatch(AGAIN + place)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,75 @@
+# Copyright: (c) 2026, Carve contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The program that keeps containers' snapshots as they are scheduled: ``scheduled``, called by a timer on the node.
+
+Schedules are in the containers' records, so no controller speaks. What fails with one container is said, and the others
+have their turn; what is still due is tried again at the next call.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Any
+
+from .. import lock, record
+from ..engines import lxc
+from ..host import Host, apparmor_enabled
+from ..paths import Paths
+from . import schedule, shelf, take
+from .shelf import Snapshot, SnapshotError
+
+_PATIENCE = 600.0  # seconds that a run which is at work on the node may take
+
+
+def main(_arguments: list[str]) -> int:
+    paths = Paths()
+    paths.make()
+    failures = keep(Host(paths=paths, apparmor=apparmor_enabled()), datetime.now(timezone.utc))
+    for name, failure in failures:
+        sys.stderr.write(f"carve: {name}: {failure}\n")
+    return 1 if failures else 0
+
+
+def keep(host: Host, now: datetime) -> list[tuple[str, Exception]]:
+    """Take what is due, and remove what has had its time. What went wrong, by container."""
+    failures: list[tuple[str, Exception]] = []
+    for name in sorted({*lxc.names(host), *shelf.containers(host.paths)}):
+        try:
+            _keep_one(host, name, now)
+        except (SnapshotError, lock.Busy, OSError) as error:
+            failures.append((name, error))
+    return failures
+
+
+def _keep_one(host: Host, name: str, now: datetime) -> None:
+    here = record.load(host.paths.container(name))
+    found = shelf.listed(host.paths, name)
+    schedules: Mapping[str, Mapping[str, Any]] = (here.fields.get("snapshots") if here else None) or {}
+    mine = [one for one in found if _is_of(one, here)]
+    try:
+        for which in schedule.due(schedules, [one.taken for one in mine], now):
+            take.take(host, name, schedule.name_for(which, now), which, _PATIENCE)
+    finally:
+        gone = {one.name for one in found if _is_over(one, mine, schedules, now)}
+        taken = [one.taken for one in shelf.listed(host.paths, name) if one.name not in gone and _is_of(one, here)]
+        gone |= set(schedule.superfluous(schedules, taken))
+        if gone:
+            with shelf.alone(host.paths, _PATIENCE):
+                for old in sorted(gone):
+                    shelf.remove(host.paths, name, old)
+
+
+def _is_of(one: Snapshot, here: record.Record | None) -> bool:
+    return here is not None and one.record.uuid == here.uuid
+
+
+def _is_over(one: Snapshot, mine: list[Snapshot], schedules: Mapping[str, Mapping[str, Any]], now: datetime) -> bool:
+    """Of a snapshot that no schedule counts, whether its own one would have removed it by now."""
+    if one in mine and one.taken.schedule in schedules:
+        return False
+    its = (one.record.fields.get("snapshots") or {}).get(one.taken.schedule)
+    return schedule.outlived(one.taken, its, now)
