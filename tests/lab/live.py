@@ -82,11 +82,10 @@ class Live:
         return self.inside(f"redis-cli {command}")
 
     def limits(self) -> str:
-        return self.at.run(
-            f"cd {GROUP} && cat memory.max memory.swap.max cpu.max pids.max && "
-            f"tc -o qdisc show dev $(ip -o route get {V4} | sed 's/.* dev //; s/ .*//') root && "
-            f"lxc-attach -P /var/lib/carve/containers -n {NAME} -- df -k / | tail -n1 | awk '{{print $2}}' && "
-            f"lxc-attach -P /var/lib/carve/containers -n {NAME} -- ip -o addr show dev eth0 scope global | awk '{{print $4}}'"
+        rate = f"tc -o qdisc show dev $(ip -o route get {V4} | sed 's/.* dev //; s/ .*//') root"
+        own = "df -k / | tail -n1 | awk '{print $2}'; ip -o addr show dev eth0 scope global | awk '{print $4}'"
+        return "\n".join(
+            [self.at.run(f"cd {GROUP} && cat memory.max memory.swap.max cpu.max pids.max && {rate}"), self.inside(own)]
         )
 
     def answers(self) -> list[list[str]]:
@@ -144,5 +143,6 @@ class Live:
 
     def leftovers(self) -> str:
         """What a move has left on both machines that is not the container."""
-        look = "ls -d /var/lib/carve/departing/* /var/lib/carve/incoming/*/* /var/lib/carve/containers/*/memory* 2>/dev/null; true"
+        places = "departing/* incoming/*/* containers/*/memory*"
+        look = f"cd /var/lib/carve && ls -d {places} 2>/dev/null; true"
         return "".join(machine.run(look) for machine in (self.one, self.two))
