@@ -15,8 +15,8 @@ from itertools import pairwise
 import pytest
 from ansible_collections.carve.vps.tests.integration.support import wait_for
 from ansible_collections.carve.vps.tests.lab import live as parts
-from ansible_collections.carve.vps.tests.lab.conftest import Pair
 from ansible_collections.carve.vps.tests.lab.live import GROUP, NAME, Live
+from ansible_collections.carve.vps.tests.lab.nodes import Pair
 from ansible_collections.carve.vps.tests.lab.support import archives_served
 from ansible_collections.carve.vps.tests.lab.tiny import tiny_archive
 
