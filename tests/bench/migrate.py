@@ -47,16 +47,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     sizes = parser.parse_args(argv).mib
     print(this_machine.describe(), flush=True)
     rows = []
-    with tempfile.TemporaryDirectory() as directory, nodes.pair(Path(directory)) as pair:
-        with archives_served(base=rootfs_archive()) as templates:
-            pair.fleet.manifest["templates"] = templates
-            options = {"template": "base", "live_migration": True, "stop_timeout": 30, "node": pair.one.name}
-            pair.fleet.manifest["containers"] = {NAME: options}
-            pair.fleet.carve("apply", "--yes").ok()
-            del options["node"]
-            for row in _measured(pair, sizes):
-                rows.append(row)
-                print(*row, sep="\t", file=sys.stderr, flush=True)
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        nodes.pair(Path(directory)) as pair,
+        archives_served(base=rootfs_archive()) as templates,
+    ):
+        pair.fleet.manifest["templates"] = templates
+        options = {"template": "base", "live_migration": True, "stop_timeout": 30, "node": pair.one.name}
+        pair.fleet.manifest["containers"] = {NAME: options}
+        pair.fleet.carve("apply", "--yes").ok()
+        del options["node"]
+        for row in _measured(pair, sizes):
+            rows.append(row)
+            print(*row, sep="\t", file=sys.stderr, flush=True)
     print(_table(rows))
     return 0
 

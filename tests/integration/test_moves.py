@@ -234,6 +234,12 @@ def test_what_cannot_come_is_refused_before_anything_is_stopped(pair: Pair) -> N
     assert result["msg"] == f"{NAME}: stays where it was: there is a container {NAME} already"
     with pair.other.here():
         Path(Paths().container(NAME)).rmdir()
+    subprocess.run(["ip", "address", "add", "198.51.100.7/32", "dev", "lo"], check=True)
+    try:
+        result = pair.move(pair.one, pair.other)
+    finally:
+        subprocess.run(["ip", "address", "del", "198.51.100.7/32", "dev", "lo"], check=True)
+    assert result["msg"] == f"{NAME}: stays where it was: its address 198.51.100.7 is this node's, on lo"
     with pair.one.here():
         assert start_time(NAME) == born
     assert "is not on this node" in _prepared(pair, ["x-nobody"])["msg"]

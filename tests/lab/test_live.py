@@ -7,34 +7,15 @@ a snapshot with its memory, and moved off a node together with one that cannot b
 
 from __future__ import annotations
 
-import copy
 import os
-from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
 from ansible_collections.carve.vps.tests.integration.support import wait_for
-from ansible_collections.carve.vps.tests.lab import live as parts
 from ansible_collections.carve.vps.tests.lab.live import GROUP, NAME, Live
-from ansible_collections.carve.vps.tests.lab.nodes import Pair
-from ansible_collections.carve.vps.tests.lab.support import archives_served
-from ansible_collections.carve.vps.tests.lab.tiny import tiny_archive
 
 # Each takes minutes here. It is the second move from a node that shows that what was made anew can be moved again.
 ROUNDS = int(os.environ.get("CARVE_LAB_ROUNDS", "1"))
-
-
-@pytest.fixture(scope="module")
-def live(pair: Pair) -> Iterator[Live]:
-    before = copy.deepcopy(pair.fleet.manifest)
-    with archives_served(base=parts.archive(), tiny=tiny_archive()) as templates:
-        pair.fleet.manifest["templates"] = templates
-        made = Live(pair.fleet, pair.one, pair.two)
-        made.begin()
-        yield made
-        made.end()
-        pair.fleet.carve("destroy", "-e", "carve_destroy=lab").ok()
-    pair.fleet.manifest = before
 
 
 def test_a_connection_and_all_limits_survive_moves(live: Live, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,10 +18,11 @@ from ..checkpoint import fitness, look, suspend
 from ..engines import lxc
 from ..facets import disk, network
 from ..host import Box, Host
-from ..kernel import announce, quota
+from ..kernel import announce, netlink, quota
 from ..plan_networks import wanted_bridge
 from ..record import Record, load
 from ..steps import NodeSeen
+from ..units import bare
 from . import session
 from .remote import MoveError
 
@@ -47,7 +48,8 @@ def examine(host: Host, name: str, content: Mapping[str, Any]) -> Answer:
     sent before. Raises ``MoveError`` with every reason against it.
     """
     record = _record(name, content)
-    reasons = [*_taken(host, name), *_ids(host, record), *_bridges(record), *_limits(host, record)]
+    reasons = [*_taken(host, name), *_ids(host, record), *_addresses(host, record), *_bridges(record)]
+    reasons += _limits(host, record)
     reasons += [reason for facet in facets.ALL for reason in facet.lacks(host, record.fields)]
     version, send = record.digest, False
     if record.backend == rootfs.OVERLAY:
@@ -126,6 +128,20 @@ def _ids(host: Host, record: Record) -> list[str]:
         if any(start <= first and first + slots.RANGE <= start + count for start, count in mine):
             return []
     return [f"its uid range {record.slot} is not in root's line of /etc/subuid; run carve.vps.bootstrap"]
+
+
+def _addresses(host: Host, record: Record) -> list[str]:
+    """Who has its addresses here: another container, of whatever fleet, or the node itself."""
+    mine = _bare(record)
+    found = {address: f"{other.name}'s" for other in lxc.containers(host) if other.name != record.name
+             for address in mine & _bare(other.record)}  # fmt: skip
+    for link in netlink.links(routes=False).values():
+        found |= dict.fromkeys(mine & set(map(bare, link.addresses)), f"this node's, on {link.name}")
+    return [f"its address {address} is {whose}" for address, whose in sorted(found.items())]
+
+
+def _bare(record: Record) -> set[str]:
+    return {bare(one) for path, value in record.fields.items() if path.endswith(".ip") for one in value or ()}
 
 
 def _bridges(record: Record) -> list[str]:
