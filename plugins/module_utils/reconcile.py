@@ -22,6 +22,7 @@ from . import files, lock, plan, record, trial
 from .checkpoint import suspend
 from .desired import Desired
 from .engines import lxc
+from .failure import failure
 from .host import Host, apparmor_enabled
 from .kernel import freezer
 from .observe import Observation, observe
@@ -43,7 +44,7 @@ def run(
     """Reconcile a node with a module's options; the module's result. ``failed`` is set, never raised."""
     desired, problems = desired_state.build(params)
     if problems:
-        return _failure([str(problem) for problem in problems])
+        return failure([str(problem) for problem in problems])
     host = host or Host(apparmor=apparmor_enabled())
     if not check:
         host.paths.make()
@@ -52,7 +53,7 @@ def run(
         with lock.held(host.paths, not check, _who(desired), float(params.get("lock_timeout") or 0)):
             return _locked(job)
     except lock.Busy as error:
-        return _failure([str(error)])
+        return failure([str(error)])
 
 
 def _who(desired: Desired) -> dict[str, str]:
@@ -188,7 +189,7 @@ def report(
         "timings": {key: round(value, 4) for key, value in times.items()},
     }
     if errors:
-        result.update(_failure(errors))
+        result.update(failure(errors))
     return result
 
 
@@ -212,10 +213,6 @@ def _diff(made: Plan) -> dict[str, str]:
                 if change[side] is not None:
                     lines.append(f"{step.kind}.{step.name}.{change['field']}: {change[side]}\n")
     return {side: "".join(lines) for side, lines in sides.items()}
-
-
-def _failure(errors: list[str]) -> dict[str, Any]:
-    return {"failed": True, "msg": "\n".join(errors), "errors": errors}
 
 
 class _Clock:

@@ -13,6 +13,7 @@ from typing import Any
 
 from .. import files, lock, power
 from ..engines import lxc
+from ..failure import failure
 from ..host import Box, Host, apparmor_enabled
 from ..record import load
 from . import look, suspend
@@ -30,16 +31,16 @@ def run(params: Mapping[str, Any], check: bool, host: Host | None = None) -> Res
         with lock.held(host.paths, True, {"fleet": params["fleet"], "doing": "a checkpoint"}, _PATIENCE):
             return _locked(params, check, host)
     except (lock.Busy, lxc.EngineError, OSError) as error:
-        return _failed(f"{params['name']}: {error}")
+        return failure([f"{params['name']}: {error}"])
 
 
 def _locked(params: Mapping[str, Any], check: bool, host: Host) -> Result:
     name = params["name"]
     record = load(host.paths.container(name))
     if record is None:
-        return _failed(f"{name} is not on this node")
+        return failure([f"{name} is not on this node"])
     if record.fleet != params["fleet"]:
-        return _failed(f"{name} belongs to fleet {record.fleet!r}")
+        return failure([f"{name} belongs to fleet {record.fleet!r}"])
     if not check:
         suspend.put_right(host, name)
     box = Box(record, host.paths.container(name), lxc.init_pid(host, name))
@@ -47,7 +48,7 @@ def _locked(params: Mapping[str, Any], check: bool, host: Host) -> Result:
     wanted = "suspended" if params["state"] == SUSPENDED else "running"
     if was == "stopped":
         what = "it has no memory to suspend" if wanted == "suspended" else "it is not suspended; start it"
-        return _failed(f"{name} is stopped: {what}")
+        return failure([f"{name} is stopped: {what}"])
     if wanted == was:
         changed = record.fields["state"] != wanted
         if changed and not check:
@@ -55,7 +56,7 @@ def _locked(params: Mapping[str, Any], check: bool, host: Host) -> Result:
         return _result(changed, was, wanted, box)
     findings = look.unfit(host, box) if wanted == "suspended" else look.lacking(host)
     if findings:
-        return {**_failed(f"{name} cannot be {params['state']}: {'; '.join(findings)}"), "findings": findings}
+        return {**failure([f"{name} cannot be {params['state']}: {'; '.join(findings)}"]), "findings": findings}
     began = time.monotonic()
     if not check:
         if wanted == "suspended":
@@ -77,7 +78,3 @@ def _keep(host: Host, box: Box, state: str) -> None:
 def _result(changed: bool, was: str, wanted: str, box: Box) -> Result:
     diff = {"before": f"state: {was}\n", "after": f"state: {wanted}\n"}
     return {"changed": changed, "state": wanted, "images_bytes": suspend.size(box.directory), "diff": diff}
-
-
-def _failed(said: str) -> Result:
-    return {"failed": True, "msg": said}

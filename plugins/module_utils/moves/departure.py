@@ -15,6 +15,7 @@ import contextlib
 import os
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
 
@@ -135,8 +136,10 @@ class _Journey:
         began = time.monotonic()
         self._set_aside(box)
         try:
-            self._copy_memory()
-            self._copy(self._aside, "second_pass")
+            with ThreadPoolExecutor(2) as pool:
+                sent = [pool.submit(self._copy_memory), pool.submit(self._copy, self._aside, "second_pass")]
+            for one in sent:
+                one.result()
             wanted = {**self._about(record), "template": answer["template"], "start": self._was_running}
             came = self._hand_over({**wanted, "memory": suspend.is_suspended(self._aside)})
         except BaseException:

@@ -14,6 +14,7 @@ from typing import Any
 from .. import files, lock, units
 from ..checkpoint import look
 from ..engines import lxc
+from ..failure import failure
 from ..host import Box, Host, apparmor_enabled
 from ..kernel import freezer
 from ..record import Record, load
@@ -31,12 +32,12 @@ def run(params: Mapping[str, Any], check: bool, host: Host | None = None) -> dic
         for word in (params["name"], *names):
             units.parse_label(word)
     except ValueError as error:
-        return _failure([str(error)])
+        return failure([str(error)])
     state, snapshot = params["state"], str(params["name"])
     before = {name: shelf.listed(host.paths, name) for name in names}
     todo, errors = _todo(host, params, names, before)
     if errors:
-        return _failure(errors)
+        return failure(errors)
     if check:
         after = {name: _predicted(before[name], state, snapshot, name in todo) for name in names}
         return _result(todo, state, snapshot, _names(before), after, before, [])
@@ -160,8 +161,4 @@ def _result(
         "diff": {side: "".join(lines) for side, lines in sides.items()},
         "errors": errors,
     }
-    return {**result, **_failure(errors)} if errors else result
-
-
-def _failure(errors: list[str]) -> dict[str, Any]:
-    return {"failed": True, "msg": "\n".join(errors), "errors": errors}
+    return {**result, **failure(errors)} if errors else result
