@@ -20,6 +20,7 @@ from .host import Box, Host, apparmor_enabled
 from .paths import Paths
 
 _PATIENCE = 600  # seconds that a run which is at work on the node may take
+_LONG = 86400  # seconds; nobody else would start a container that has rebooted itself
 
 
 def main(arguments: list[str]) -> int:
@@ -30,7 +31,7 @@ def main(arguments: list[str]) -> int:
     paths.make()
     host = Host(paths=paths, apparmor=apparmor_enabled())
     try:
-        with lock.held(paths, True, {"doing": f"boot {arguments[1]}"}, _PATIENCE):
+        with lock.held(paths, True, {"doing": f"boot {arguments[1]}"}, _LONG if arguments[1] == "again" else _PATIENCE):
             if arguments[1] == "again":
                 failures = again(host, arguments[2])
             else:

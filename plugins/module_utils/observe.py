@@ -20,8 +20,9 @@ from .engines import lxc
 from .facets import disk, io, memory, network
 from .host import Box, Host
 from .kernel import loop
+from .moves import note
 from .snapshots import shelf
-from .steps import ContainerSeen, NodeSeen
+from .steps import Aside, ContainerSeen, NodeSeen
 
 _LOOKS = 5
 _SUBIDS = ("/etc/subuid", "/etc/subgid")
@@ -128,10 +129,17 @@ def _set_aside(host: Host) -> dict[str, ContainerSeen]:
         return {}
     found = {name: record.load(f"{host.paths.departing}/{name}") for name in names}
     return {
-        name: ContainerSeen(kept.fleet, kept.fields, kept.digest, kept.template_version)
+        name: ContainerSeen(
+            kept.fleet, kept.fields, kept.digest, kept.template_version, aside=_aside(f"{host.paths.departing}/{name}")
+        )
         for name, kept in found.items()
         if kept is not None
     }
+
+
+def _aside(directory: str) -> Aside:
+    found = note.read(directory) or note.Note()
+    return Aside(found.running, found.handed_to)
 
 
 def _online() -> frozenset[int]:

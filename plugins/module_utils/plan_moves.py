@@ -43,7 +43,8 @@ def aside_steps(desired: Desired, node: NodeSeen) -> list[Step]:
         if name in desired.elsewhere:
             change = Change("state", "set aside", None)
             reason = f"has moved to {desired.elsewhere[name]}"
-            steps.append(Step("container", name, "discard", "destroy", "live", reason, changes=(change,)))
+            step = Step("container", name, "discard", "destroy", "live", reason, changes=(change,))
+            steps.append(step.hold(desired.hold.get(name)))
         elif wanted is not None and wanted["state"] != "absent":
             change = Change("state", "set aside", wanted["state"])
             reason = "its move to another node was broken off"

@@ -31,6 +31,7 @@ def start(host: Host, box: Box) -> None:
     note = host.paths.failure(box.name)
     try:
         lxc.await_monitor(host, box.name)
+        suspend.put_right(host, box.name)
         network.clear(box)
         network.enclose(box)
         rootfs.mount(host.paths, box)

@@ -14,7 +14,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from . import desired as desired_state
@@ -151,7 +151,9 @@ def _clear_staging(host: Host) -> None:
 
         arrival.clear_abandoned(host)
     for name in lxc.names(host):
-        suspend.put_right(host, name)
+        # Where CRIU is still at work, whatever concerns that container says so itself.
+        with contextlib.suppress(lxc.EngineError):
+            suspend.put_right(host, name)
         directory = host.paths.container(name)
         if os.path.exists(f"{directory}/{record.FILE}"):
             for file in (record.FILE, lxc.CONFIG):
@@ -201,7 +203,8 @@ def _brief(found: ContainerSeen, state: str | None = None) -> dict[str, Any]:
         if path.endswith(".ip")
     }
     template = f"{found.recorded.get('template')}@{found.digest}"
-    return {"state": state or found.power, "template": template, "ip": ip}
+    aside = {} if found.aside is None else asdict(found.aside)
+    return {"state": state or found.power, "template": template, "ip": ip, **aside}
 
 
 def _diff(made: Plan) -> dict[str, str]:

@@ -132,6 +132,14 @@ class DiskSeen:
 
 
 @dataclass(frozen=True)
+class Aside:
+    """Of a container that a move has set aside: whether it ran, and the node that may have it running by now."""
+
+    was_running: bool = False
+    handed_to: str | None = None
+
+
+@dataclass(frozen=True)
 class ContainerSeen:
     """A container as found on the node."""
 
@@ -156,6 +164,7 @@ class ContainerSeen:
     config: tuple[tuple[str, ...], tuple[str, ...]] | None = None
     # The template and version of its root filesystem before a rebuild that has not passed its gate.
     kept: tuple[str, str] | None = None
+    aside: Aside | None = None
 
     @property
     def power(self) -> str:

@@ -46,6 +46,9 @@ options:
     type: str
     choices: [auto, live, restart]
     default: auto
+  destination:
+    description: The destination's name in the inventory, kept with the container until the move has ended.
+    type: str
   address:
     description: Where the destination is reached from here.
     type: str
@@ -169,6 +172,7 @@ def main() -> None:
             "fleet": {"type": "str", "required": True},
             "containers": {"type": "list", "elements": "str", "required": True},
             "method": {"type": "str", "choices": ["auto", "live", "restart"], "default": "auto"},
+            "destination": {"type": "str"},
             "address": {"type": "str"},
             "port": {"type": "int"},
             "host_key": {"type": "str", "no_log": False},

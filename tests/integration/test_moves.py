@@ -72,7 +72,7 @@ class Pair:
         with destination.here():
             opened = ends.at_destination({**common, **door, "key": prepared["key"], "bridges": prepared["bridges"]})
             assert not opened.get("failed"), opened["msg"]
-        where = {"address": "127.0.0.1", "port": opened["port"], "host_key": opened["host_key"]}
+        where = {"destination": "other", "address": "127.0.0.1", "port": opened["port"], "host_key": opened["host_key"]}
         return {**common, "state": "done", "containers": [NAME], **where}
 
     def move(self, source: Node, destination: Node) -> Result:

@@ -28,7 +28,8 @@ SCRIPT = f"{LIBRARY}/checkpoint"
 WHOLE, AHEAD, GOING_ON = "whole", "ahead", "going on"
 _DUMP_LOG, _RESTORE_LOG = "dump.log", "restore.log"  # LXC's name for the second one
 _COLLECTING = 60  # seconds that freezing all processes may take
-_RESTORING = 300.0  # seconds after which a restore hangs
+_RESTORING = 300.0  # seconds after which a restore hangs, and
+_SLOWEST = 5 << 20  # bytes a second by which its memory is read
 _ENVIRONMENT = {"PATH": SEARCH, "LC_ALL": "C.UTF-8"}
 _WORDS = re.compile(r"^(?:\([^)]*\))?\s*(?:\d+:\s+)?Error \([^)]*\): (.*)$")
 
@@ -129,13 +130,14 @@ def restore(host: Host, box: Box, images: str) -> int:
     with contextlib.suppress(FileNotFoundError):
         os.unlink(log)
     command = ["lxc-checkpoint", "-r", "-P", host.paths.containers, "-n", box.name, "-D", images, "-A", SCRIPT]
+    patience = _RESTORING + sum(entry.stat().st_size for entry in os.scandir(images)) / _SLOWEST
     # What becomes the container's monitor keeps its descriptors open; and LXC waits for ever where CRIU hangs.
     process = subprocess.Popen(
         [*command, "-o", log, "-l", "INFO"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL, env=_ENVIRONMENT, cwd="/", start_new_session=True,
     )  # fmt: skip
     try:
-        status = process.wait(_RESTORING)
+        status = process.wait(patience)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -144,7 +146,7 @@ def restore(host: Host, box: Box, images: str) -> int:
     if pid is None:
         kill(host, box.name)
         said = words(files.read(f"{images}/{_RESTORE_LOG}") or "")
-        hung = f"it was not done after {_RESTORING:.0f} s" if status is None else ""
+        hung = f"it was not done after {patience:.0f} s" if status is None else ""
         raise lxc.EngineError(said or hung or lxc.why(log) or "LXC does not say why")
     return pid
 

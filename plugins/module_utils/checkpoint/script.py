@@ -75,6 +75,7 @@ def _put_in_place(images: str) -> int:
     from ..facets import network
     from ..host import Box
     from ..kernel import links
+    from . import suspend
 
     directory = os.path.dirname(images)
     found = record.load(directory)
@@ -84,4 +85,8 @@ def _put_in_place(images: str) -> int:
     for end in network.ends(Box(found, directory)):
         links.set_link(end, state="up")
     os.environ["LXC_PID"] = os.environ["CRTOOLS_INIT_PID"]
-    return hook.put_in_place(_paths(directory), directory, True)
+    status = hook.put_in_place(_paths(directory), directory, True)
+    if not status:
+        # From here on it may run at any moment. Whatever comes of that, its files are then newer than this memory.
+        files.write(f"{images}/{suspend.USED}", "")
+    return status

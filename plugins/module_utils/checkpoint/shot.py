@@ -34,12 +34,16 @@ def still(host: Host, box: Box) -> Iterator[str]:
     """
     images = f"{box.directory}/{suspend.SHOT}"
     suspend.make_place(images, box)
-    with _listening(host.paths.still(box.name)) as door, ThreadPoolExecutor(1) as pool:
-        dump = pool.submit(criu.dump, host, box, images, criu.GOING_ON)
-        with _knock(door, dump) as line:
-            yield images
-            line.sendall(_GO_ON)
-        dump.result()
+    try:
+        with _listening(host.paths.still(box.name)) as door, ThreadPoolExecutor(1) as pool:
+            dump = pool.submit(criu.dump, host, box, images, criu.GOING_ON)
+            with _knock(door, dump) as line:
+                yield images
+                line.sendall(_GO_ON)
+            dump.result()
+    except BaseException:
+        files.remove_tree(images)
+        raise
 
 
 def may_go_on(place: str) -> bool:

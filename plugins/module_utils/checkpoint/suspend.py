@@ -27,13 +27,15 @@ from . import criu, tree
 WHOLE, AHEAD, PART, _GONE = "memory", "memory.ahead", "memory.part", "memory.gone"
 # Of a container that goes on (``shot.py``): its files are soon newer, and it is never made anew of this.
 SHOT = "memory.shot"
+# In the directory of images: their processes have run again since, and may have changed files (``script.py``).
+USED = "used"
 _LOOKS = 20  # at an init that may have much to do after it was away
 _LOOK = 0.5  # seconds
 _BUSY = 0.9  # of a processor
 
 
 def is_suspended(directory: str) -> bool:
-    return os.path.isdir(f"{directory}/{WHOLE}")
+    return os.path.isdir(f"{directory}/{WHOLE}") and not os.path.exists(f"{directory}/{WHOLE}/{USED}")
 
 
 def write_ahead(host: Host, box: Box) -> bool:
@@ -54,6 +56,7 @@ def write_ahead(host: Host, box: Box) -> bool:
 
 def suspend(host: Host, box: Box) -> int:
     """Put a running container to disk; the bytes of its images. Raises ``EngineError``, and it goes on running then."""
+    put_right(host, box.name)
     part = f"{box.directory}/{PART}"
     make_place(part, box)
     # Without the note, the hook takes its end for what it is.
@@ -92,7 +95,7 @@ def _name(directory: str) -> None:
 
 def resume(host: Host, box: Box) -> None:
     """Make a suspended container anew where its files are, as ``power.start`` starts others. Raises ``EngineError``;
-    the images are kept then."""
+    the images are kept then, unless its processes have run again for a moment."""
     images = f"{box.directory}/{WHOLE}"
     host.cgroup.remove_leftovers(box.name)
     host.paths.make_shown(box.name)
@@ -107,6 +110,7 @@ def resume(host: Host, box: Box) -> None:
         _verify(host, box)
     except BaseException:
         _undo(host, box)
+        discard(box.directory)
         raise
     discard(box.directory)
 
@@ -169,7 +173,7 @@ def _undo(host: Host, box: Box) -> None:
 
 def discard(directory: str) -> None:
     """Give the images up: they are gone at one stroke."""
-    if is_suspended(directory):
+    if os.path.isdir(f"{directory}/{WHOLE}"):
         files.remove_tree(f"{directory}/{_GONE}")
         os.rename(f"{directory}/{WHOLE}", f"{directory}/{_GONE}")
         files.sync([directory])
@@ -193,9 +197,7 @@ def put_right(host: Host, name: str) -> None:
             _name(directory)
         else:
             files.remove_tree(part)
-    if is_suspended(directory) and lxc.init_pid(host, name) is not None:
-        discard(directory)  # it was made anew of them
-    if not is_suspended(directory):
+    if not is_suspended(directory) or lxc.init_pid(host, name) is not None:
         discard(directory)
 
 

@@ -18,7 +18,7 @@ from ..checkpoint import fitness, look, suspend
 from ..engines import lxc
 from ..facets import disk, network
 from ..host import Box, Host
-from ..kernel import announce, netlink, quota
+from ..kernel import announce, netlink, quota, syscalls
 from ..plan_networks import wanted_bridge
 from ..record import Record, load
 from ..steps import NodeSeen
@@ -29,6 +29,9 @@ from .remote import MoveError
 # What systemd may say of itself (systemctl(1), is-system-running), and how long it may take to.
 _ANSWERS = ["initializing", "starting", "running", "degraded", "maintenance"]
 _ANSWERING = 60
+
+# In the directory that a container's files are sent to: the move that sends them.
+_ATTEMPT = "attempt"
 
 # What is told to the source, as JSON.
 Answer = dict[str, Any]
@@ -62,6 +65,7 @@ def examine(host: Host, name: str, content: Mapping[str, Any]) -> Answer:
     empty = not os.path.isdir(f"{host.paths.incoming}/containers/{name}")
     for place in (f"containers/{name}", *([f"templates/{template}/{version}"] if send else [])):
         os.makedirs(f"{host.paths.incoming}/{place}", mode=0o711, exist_ok=True)
+    files.write(f"{host.paths.incoming}/containers/{name}/{_ATTEMPT}", content["attempt"])
     return {"template": version, "copy_template": send, "place": _room(host, record), "live": live, "empty": empty}
 
 
@@ -164,6 +168,7 @@ def take_template(host: Host, name: str, content: Mapping[str, Any]) -> Answer:
     staged = f"{host.paths.incoming}/templates/{name}/{version}"
     if builder.build_of(host.paths, name, version) is None:
         os.chmod(staged, 0o711)
+        syscalls.sync_filesystem(staged)
         builder.publish(host.paths, staged, name, version)
     return {}
 
@@ -174,10 +179,19 @@ def adopt(host: Host, name: str, content: Mapping[str, Any]) -> Answer:
     final, staged = host.paths.container(name), f"{host.paths.incoming}/containers/{name}"
     here = load(final)
     if here is None or here.uuid != given.uuid:
+        if files.read(f"{staged}/{_ATTEMPT}") != content["attempt"]:
+            raise MoveError("what was sent of it is not here any more, or is another move's")
         if not content.get("memory"):
             suspend.discard(staged)  # of an attempt before this one
+        elif not suspend.is_suspended(staged):
+            raise MoveError("its memory is not here")
         _furnish(host, given, str(content["template"]), staged, final)
         usage.receive(host.paths, name, given.uuid, content.get("usage"))
+        os.unlink(f"{staged}/{_ATTEMPT}")
+        # The source removes its copy when it hears that this one runs; until then only that one is safe on a disk.
+        with store.mounted(staged) as place:
+            syscalls.sync_filesystem(place)
+        syscalls.sync_filesystem(staged)
         os.rename(staged, final)
         files.sync([host.paths.containers])
     box = Box(load(final) or given, final, lxc.init_pid(host, name))

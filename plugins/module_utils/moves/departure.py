@@ -27,11 +27,10 @@ from ..host import Box, Host
 from ..kernel import syscalls
 from ..record import Record, load
 from ..snapshots import shelf
-from . import session
+from . import note, session
+from .note import Note
 from .remote import LineBroken, MoveError, Remote
 
-# In the directory of a container that is set aside: whether it ran.
-_NOTE = "departing.json"
 AUTO, LIVE, RESTART = "auto", "live", "restart"
 MOVED, STAYED, UNKNOWN = "moved", "stayed", "unknown"
 
@@ -102,6 +101,10 @@ class _Journey:
         self._aside = f"{host.paths.departing}/{name}"
         self.at_home = True
         self._was_running = False
+        # Whether the destination was asked to start it, and so may have it running.
+        self._asked = False
+        # Tells the files that this move has sent from those of one before it.
+        self._attempt = os.urandom(8).hex()
         # Where the destination has the writable part, below the container's directory.
         self._place = ""
         # When the first copy began of what the destination has; 0.0 where only a run that was killed has known that.
@@ -118,13 +121,21 @@ class _Journey:
         self.at_home = not aside
         if aside and self._take_up(record):
             return
+        suspend.put_right(self._host, self._name)
         if os.path.exists(f"{self._host.paths.kept}/{self._name}"):
             raise MoveError("its rebuild has not passed its gate yet; run carve.vps.apply first")
         box = Box(record, self._host.paths.container(self._name), lxc.init_pid(self._host, self._name))
-        traits = look.traits(self._host) if self._may_go_live(box) else None
+        # One that a killed move has stopped is to run again, unless it was declared to be off since.
+        before = note.read(box.directory)
+        interrupted = before is not None and before.running and record.fields["state"] == "running"
+        self._was_running = box.pid is not None or interrupted
+        asleep = suspend.is_suspended(box.directory)
+        traits = look.traits(self._host) if asleep or self._may_go_live(box) else None
         answer = self._remote.ask("examine", self._name, {**self._about(record), "live": traits})
-        self._place = answer["place"]
-        self._choose(box, answer.get("live", []))
+        self._place, lacks = answer["place"], answer.get("live", [])
+        if asleep and lacks:
+            raise MoveError(f"it is suspended, and cannot be resumed there: {'; '.join(lacks)}")
+        self._choose(box, lacks)
         if not answer["empty"]:
             self._copied_since = 0.0
         if answer["copy_template"]:
@@ -134,7 +145,7 @@ class _Journey:
         if self._method == LIVE:
             self._send_ahead(box)
         began = time.monotonic()
-        self._set_aside(box)
+        self._leave(box)
         try:
             with ThreadPoolExecutor(2) as pool:
                 sent = [pool.submit(self._copy_memory), pool.submit(self._copy, self._aside, "second_pass")]
@@ -172,19 +183,33 @@ class _Journey:
             "record": asdict(record),
             "build": builder.build_of(self._host.paths, template, version),
             "usage": usage.load(self._host.paths, self._name, record.uuid),
+            "attempt": self._attempt,
         }
 
     def _take_up(self, record: Record) -> bool:
         """Go on with a move that did not end: whether it turns out to be over."""
+        before = note.read(self._aside) or Note()
+        self._was_running, self._asked = before.running, before.asked
+        if before.handed_to not in (None, self._remote.node):
+            raise MoveError(f"it may run on {before.to}; move it there again, or let {before.to} answer an apply")
+        if not self._asked:
+            self._come_back(record)
+            return False
         answer = self._remote.ask_until_answered("arrived", self._name, self._about(record))
-        self._was_running = was_running(self._host, self._name)
-        if answer["arrived"]:
-            wanted = {**self._about(record), "template": record.template_version, "start": self._was_running}
-            self._remote.ask_until_answered("adopt", self._name, wanted)
-            self._give_up()
-            return True
-        self._come_back(record)
-        return False
+        if not answer["arrived"]:
+            self._come_back(record)
+            return False
+        memory = suspend.is_suspended(self._aside)
+        wanted = {**self._about(record), "template": record.template_version, "start": self._was_running}
+        try:
+            self._remote.ask_until_answered("adopt", self._name, {**wanted, "memory": memory})
+        except LineBroken:
+            raise
+        except MoveError:
+            self._come_back(record)
+            raise
+        self._give_up()
+        return True
 
     def _send_template(self, record: Record) -> None:
         """Send the template below the container, unless another container's move has just done it."""
@@ -216,7 +241,7 @@ class _Journey:
     def _copy_memory(self) -> None:
         if suspend.is_suspended(self._aside):
             began = time.monotonic()
-            if not self._was_running and os.path.isdir(f"{self._aside}/{suspend.AHEAD}"):
+            if "ahead_bytes" not in self._numbers and os.path.isdir(f"{self._aside}/{suspend.AHEAD}"):
                 self._send_images(self._aside, suspend.AHEAD)
             self._numbers["memory_bytes"] = self._send_images(self._aside, suspend.WHOLE)
             self._numbers["memory_s"] = round(time.monotonic() - began, 2)
@@ -224,18 +249,26 @@ class _Journey:
     def _send_images(self, directory: str, name: str) -> int:
         return self._remote.copy(f"{directory}/{name}", f"containers/{self._name}/{name}")
 
+    def _leave(self, box: Box) -> None:
+        """Stop it, or suspend it, and set it aside. Where that fails it runs here again."""
+        Note(self._was_running, self._remote.node).write(box.directory)
+        try:
+            self._set_aside(box)
+        except BaseException:
+            note.remove(box.directory)
+            self._run_again(box)
+            raise
+        self.at_home = False
+
     def _set_aside(self, box: Box) -> None:
-        self._was_running = box.pid is not None
         if box.pid and self._method == LIVE:
             self._suspend(box)
         if box.pid:
             power.stop(self._host, box)
         rootfs.unmount(box.directory)
         os.makedirs(self._host.paths.departing, mode=0o711, exist_ok=True)
-        files.write_json(f"{box.directory}/{_NOTE}", {"running": self._was_running})
         os.rename(box.directory, self._aside)
         files.sync([self._host.paths.containers, self._host.paths.departing])
-        self.at_home = False
 
     def _suspend(self, box: Box) -> None:
         """Put it to disk. Where that fails it runs on, and is stopped where that is allowed."""
@@ -250,30 +283,45 @@ class _Journey:
 
     def _hand_over(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
         """Let the destination adopt the container; when the line breaks, ask until it is known whether it has."""
+        Note(self._was_running, self._remote.node, asked=True).write(self._aside)
+        self._asked = True
         try:
             return self._remote.ask("adopt", self._name, wanted)
         except LineBroken:
             return self._remote.ask_until_answered("adopt", self._name, wanted)
 
     def _come_back(self, record: Record) -> None:
-        """Be here again as before. Only after the destination has said that it has nothing of the container."""
-        self._remote.ask_until_answered("withdraw", self._name, self._about(record))
+        """Be here again as before; once the destination was asked, only after it has said that it has nothing of it."""
+        if self._asked:
+            self._remote.ask_until_answered("withdraw", self._name, self._about(record))
         box = put_back(self._host, self._name)
         self.at_home = True
-        if not self._was_running:
+        self._run_again(box)
+        if not self._asked:
+            # What was sent is of no use; where that is not heard now, the node's next run removes it.
+            with contextlib.suppress(MoveError):
+                self._remote.ask("withdraw", self._name, self._about(record))
+
+    def _run_again(self, box: Box) -> None:
+        """See to it that it runs here, if it did. Raises ``MoveError`` where it does not."""
+        box.pid = lxc.init_pid(self._host, self._name)
+        if not self._was_running or box.pid:
             return
         from_memory = suspend.is_suspended(box.directory)
         try:
-            power.start(self._host, box)
-        except lxc.EngineError as error:
-            if not from_memory:
-                raise
-            # Its files are as its memory has left them, as after a power cut.
-            self._why_not.append(
-                f"back here it could not be made anew from its memory either, and was started: {error}"
-            )
-            suspend.discard(box.directory)
-            power.start(self._host, box)
+            try:
+                power.start(self._host, box)
+            except lxc.EngineError as error:
+                if not from_memory:
+                    raise
+                # Its files are as its memory has left them, as after a power cut.
+                self._why_not.append(
+                    f"back here it could not be made anew from its memory either, and was started: {error}"
+                )
+                suspend.discard(box.directory)
+                power.start(self._host, box)
+        except (lxc.EngineError, OSError) as error:
+            raise MoveError(f"it does not run: it could not be started here again: {error}") from error
 
     def _give_up(self) -> None:
         discard(self._host, self._name)
@@ -282,8 +330,7 @@ class _Journey:
 def put_back(host: Host, name: str) -> Box:
     """Make a container that was set aside one of this node's again, not started."""
     aside, final = f"{host.paths.departing}/{name}", host.paths.container(name)
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(f"{aside}/{_NOTE}")
+    note.remove(aside)
     os.rename(aside, final)
     files.sync([host.paths.containers, host.paths.departing])
     record = load(final)
@@ -299,4 +346,4 @@ def discard(host: Host, name: str) -> None:
 
 def was_running(host: Host, name: str) -> bool:
     """Whether a container that is set aside ran before."""
-    return bool((files.read_json(f"{host.paths.departing}/{name}/{_NOTE}") or {}).get("running"))
+    return (note.read(f"{host.paths.departing}/{name}") or Note()).running

@@ -62,7 +62,8 @@ def at_source(params: Mapping[str, Any], check: bool, host: Host | None = None) 
             key = departure.prepare(host, ident)
             return {"changed": False, "key": key, "bridges": departure.bridges(host, names)}
         with lock.held(host.paths, True, {"fleet": params["fleet"], "doing": "a move"}, _PATIENCE):
-            remote = Remote(host.paths.move(ident), params["address"], params["port"], params["host_key"])
+            where = (params["address"], params["port"], params["host_key"])
+            remote = Remote(host.paths.move(ident), params.get("destination") or params["address"], *where)
             moves = _each(host, names, remote, params.get("method") or departure.AUTO)
     except (MoveError, lock.Busy, OSError) as error:
         return failure([str(error)])

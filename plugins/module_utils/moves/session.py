@@ -39,7 +39,8 @@ UsePAM yes
 DisableForwarding yes
 PermitTTY no
 PermitUserRC no
-ClientAliveInterval 15
+ClientAliveInterval 5
+ClientAliveCountMax 4
 MaxStartups 50
 PrintMotd no
 """
