@@ -20,7 +20,7 @@ from . import model, plan_disk, plan_power, slots
 from .definitions import Template
 from .desired import Desired
 from .plan_addresses import conflicts
-from .plan_moves import aside_steps, doubtful, move
+from .plan_moves import aside_steps, doubtful, how_it_moves, move
 from .plan_networks import network_steps, rules_steps
 from .plan_templates import builds_for
 from .steps import PHASES, Change, ContainerSeen, NodeSeen, Plan, Step
@@ -49,6 +49,7 @@ def make(desired: Desired, node: NodeSeen) -> Plan:
             if seen.fleet == desired.fleet and name not in desired.containers and desired.concerns(name):
                 if name in desired.elsewhere:
                     steps.append(move(name, desired))
+                    notes += how_it_moves(name, seen, node)
                 elif desired.prune:
                     steps.append(doubtful(_destroy(name, seen, desired, node, "no longer declared"), desired))
         steps += aside_steps(desired, node)

@@ -82,7 +82,7 @@ def _locked(job: Job) -> dict[str, Any]:
     if not job.check:
         _clear_staging(host)
     concerned = {name: wanted for name, wanted in desired.containers.items() if desired.concerns(name)}
-    seen = observe(host, concerned)
+    seen = observe(host, concerned, desired.elsewhere)
     clock.mark("observe")
     made = job.planner(desired, seen.node)
     clock.mark("plan")

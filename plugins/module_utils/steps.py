@@ -151,8 +151,10 @@ class ContainerSeen:
     # The directory of that template version, which is another one for a container that came from another node.
     template_version: str | None = None
     running: bool = False
-    # Whether its memory is on disk; and why it cannot be put there, if that was asked.
+    # Whether its memory is on disk; and why it cannot be put there, where that was asked.
     suspended: bool = False
+    # Whether it was built to be moved live.
+    live: bool = False
     unfit: tuple[str, ...] = ()
     # Values found in the kernel and in the root filesystem, and the rows that were looked at.
     seen: Mapping[str, Any] = field(default_factory=dict)
@@ -194,6 +196,8 @@ class NodeSeen:
     templates: Mapping[str, frozenset[str]] = field(default_factory=dict)
     # Of the snapshots of every container, be it here or not, the template and version that each lies on.
     snapshots: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
+    # Of the last live move from here, the bytes of memory and for how many seconds the container stood still.
+    last_live: tuple[int, float] | None = None
     bridges: Mapping[str, BridgeSeen] = field(default_factory=dict)
     # Digest of the programs that start containers on the node, as installed and as this version of Carve has them.
     runtime: str | None = None

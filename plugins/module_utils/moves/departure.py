@@ -27,7 +27,7 @@ from ..host import Box, Host
 from ..kernel import syscalls
 from ..record import Record, load
 from ..snapshots import shelf
-from . import note, session
+from . import note, pace, session
 from .note import Note
 from .remote import LineBroken, MoveError, Remote
 
@@ -158,6 +158,9 @@ class _Journey:
             raise
         self._numbers["away_s"] = round(time.monotonic() - began - came.get("verify_s", 0), 2)
         self._numbers["start_s"] = came.get("start_s", 0)
+        if self._method == LIVE:
+            parts = ("ahead_bytes", "memory_bytes")
+            pace.keep(self._host.paths, int(sum(self._numbers.get(part, 0) for part in parts)), self._numbers["away_s"])
         self._give_up()
 
     def _may_go_live(self, box: Box) -> bool:
