@@ -77,10 +77,11 @@ class Pair:
 
     def move(self, source: Node, destination: Node) -> Result:
         options = self.options(source, destination)
-        with source.here():
-            result = ends.at_source(options, check=False)
-        self.shut(destination)
-        return result
+        try:
+            with source.here():
+                return ends.at_source(options, check=False)
+        finally:
+            self.shut(destination)
 
     def shut(self, destination: Node) -> None:
         with destination.here():
