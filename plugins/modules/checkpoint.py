@@ -75,6 +75,11 @@ seconds:
   returned: when it was changed
   type: float
   sample: 0.8
+errors:
+  description: What went wrong, one sentence each.
+  returned: when it failed
+  type: list
+  elements: str
 findings:
   description: What forbids that it is suspended.
   returned: when it cannot be
