@@ -115,9 +115,10 @@ class Live:
         self.two.run("pkill -f [/]root/client.py; true")
 
     def fitness(self) -> Any:
-        code = f"import json; from carve import info; print(json.dumps(info.gather()['containers']['{NAME}']))"
-        found = self.at.run(f"cd / && PYTHONPATH=/usr/lib/carve/current python3 -c {shlex.quote(code)}")
-        return json.loads(found)["live_migration"]
+        said, _nothing = self.fleet.begin(
+            "ansible", self.at.name, "-i", str(self.fleet.path), "-b", "-m", "carve.vps.node_info"
+        ).communicate()
+        return json.loads(said.partition("=>")[2])["containers"][NAME]["live_migration"]
 
     def other(self) -> Machine:
         return self.two if self.at is self.one else self.one

@@ -23,6 +23,7 @@ from ..engines import lxc
 from ..host import Box, Host
 from ..kernel import cgroup
 from ..paths import LIBRARY, SEARCH
+from . import look, sharing
 
 SCRIPT = f"{LIBRARY}/checkpoint"
 WHOLE, AHEAD, GOING_ON = "whole", "ahead", "going on"
@@ -93,6 +94,7 @@ def dump(host: Host, box: Box, images: str, kind: str = WHOLE, before: str | Non
     """
     controllers = (files.read(f"{cgroup.ROOT}/cgroup.controllers") or "").split()
     binds = bound_places(files.read(lxc.config_path(box)) or "")
+    sharing.separate(look.namespaces_of(host, box))
     command = dump_arguments(box.pid or 0, box.name, images, controllers, binds, kind, before)
     lock = os.open(images, os.O_RDONLY | os.O_DIRECTORY)
     try:

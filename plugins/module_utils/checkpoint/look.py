@@ -105,6 +105,15 @@ def of(host: Host, box: Box) -> Look:
     )
 
 
+def namespaces_of(host: Host, box: Box) -> dict[str, int]:
+    """A process of each mount namespace of a running container."""
+    found: dict[str, int] = {}
+    for pid in (box.pid or 0, *_members(host, box.name)):
+        with contextlib.suppress(OSError):  # it has just ended
+            found.setdefault(os.readlink(f"/proc/{pid}/ns/mnt"), pid)
+    return found
+
+
 def _members(host: Host, name: str) -> Iterator[int]:
     """All processes of a container, by a hierarchy of its control groups."""
     for top in host.cgroup.directories(name):
