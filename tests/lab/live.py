@@ -59,7 +59,7 @@ class Live:
         self.fleet.carve("apply", "--yes").ok()
         del self.options["node"]
         self.inside(f"printf {shlex.quote(_CONFIGURATION)} >>/etc/redis/redis.conf && systemctl restart redis-server")
-        self._lead_to(self.one)
+        self.lead()
         self.two.run(f"cat >/root/client.py <<'END'\n{_CLIENT}\nEND")
         address = f"{SEGMENT[0]}.{self.two.index}"
         self.two.run(f"setsid python3 /root/client.py {address} </dev/null >/root/client.log 2>&1 &")
@@ -69,10 +69,11 @@ class Live:
         self.run_id = self._database("INFO server").partition("run_id:")[2].split()[0]
         self.goes_on()
 
-    def _lead_to(self, machine: Machine) -> None:
-        """Whoever has it is the way to it; while none has, nobody says that there is no such connection."""
-        way = f"ip route replace {V4} via {SEGMENT[0]}.{machine.index} metric 2000" if machine is self.one else "true"
-        self.two.run(f"ip route replace blackhole {V4} metric 4000; ip route del {V4} metric 2000 2>/dev/null; {way}")
+    def lead(self) -> None:
+        """The client's way to it: on its own machine, where it is there, else by the other one. Whichever node has it not
+        is silent: nobody says that there is no such connection."""
+        self.one.run(f"ip route replace blackhole {V4} metric 4000")
+        self.two.run(f"ip route replace {V4} via {SEGMENT[0]}.{self.one.index} metric 2000")
 
     def inside(self, script: str, at: Machine | None = None) -> str:
         attach = f"lxc-attach -P /var/lib/carve/containers -n {NAME} --clear-env --"
@@ -129,13 +130,9 @@ class Live:
 
     def migrate(self) -> str:
         there = self.other()
-        self._lead_to(there)
         run = self.try_to_migrate().ok()
         self.at = there
         return run.words()
-
-    def lead_back(self) -> None:
-        self._lead_to(self.at)
 
     def where(self) -> list[str]:
         """The machines on which it runs."""

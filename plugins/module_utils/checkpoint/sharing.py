@@ -4,10 +4,11 @@
 
 """Mounts of which CRIU could write how they share with others, and not make it so again.
 
-It makes one mount of a peer group as it was, and copies that from there to the rest of the group. The kernel allows this
-only between mounts of one directory, or to one below (move_mount(2), MOVE_MOUNT_SET_GROUP). systemd gives each confined
-service a mount of a directory of its own, ``/run/systemd/incoming``, that only receives; all of these are one group, and
-none shows the others' directories. With a peer group of its own each receives as before, and can be made anew.
+It makes one mount of a peer group as it was, and copies that from there to the rest of the group. The kernel allows
+this only between mounts of one directory, or to one below (move_mount(2), MOVE_MOUNT_SET_GROUP). systemd gives each
+confined service a mount of a directory of its own, ``/run/systemd/incoming``, that only receives; all of these are one
+group, and none shows the others' directories. With a peer group of its own each receives as before, and can be made
+anew.
 """
 
 from __future__ import annotations

@@ -170,6 +170,8 @@ def take_template(host: Host, name: str, content: Mapping[str, Any]) -> Answer:
         os.chmod(staged, 0o711)
         syscalls.sync_filesystem(staged)
         builder.publish(host.paths, staged, name, version)
+        with contextlib.suppress(OSError):  # another version may be on its way
+            os.rmdir(os.path.dirname(staged))
     return {}
 
 
