@@ -43,6 +43,7 @@ class ActionModule(ActionBase):
                 found=said.found,
                 silent=said.silent,
                 left=said.left,
+                held=said.held,
                 stopped=said.stopped,
                 unplaced=first.get("carve_unplaced") or {},
                 before=before,

@@ -14,12 +14,14 @@ class ModuleDocFragment:
 options:
   state:
     description:
-    - 'What should be: C(running), C(stopped), C(absent) (destroyed), or C(keep), which leaves power as it is found.'
+    - 'What should be: C(running), C(stopped), C(suspended) (processes and memory on disk, not running), C(absent) (destroyed),
+      or C(keep), which leaves power as it is found.'
     type: str
     default: running
     choices:
     - running
     - stopped
+    - suspended
     - absent
     - keep
   template:
@@ -226,6 +228,11 @@ options:
     - Capabilities that no process inside can ever have (capabilities(7)).
     type: list
     elements: str
+  live_migration:
+    description:
+    - Whether the container is built and booted so that it can be suspended with its memory, and moved while it runs.
+      It gives up what systemd confines its services by inside the container. No, unless given.
+    type: bool
   timezone:
     description:
     - The time zone, as C(/etc/localtime) and C(/etc/timezone).

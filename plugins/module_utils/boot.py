@@ -2,7 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the node runs when it starts and before it goes down: ``boot start`` and ``boot stop``.
+"""What the node runs when it starts and before it goes down: ``boot start`` and ``boot stop``; and, when a container
+that was made anew from its memory has ended by itself, ``boot again NAME`` (``hook.py``).
 
 Everything it needs is on the node: bridges from ``networks.json``, containers from their records. No controller speaks.
 """
@@ -15,22 +16,26 @@ from . import bridges, files, lock, power
 from .engines import lxc
 from .facets import network
 from .facets.boot import starts_with_node
-from .host import Host, apparmor_enabled
+from .host import Box, Host, apparmor_enabled
 from .paths import Paths
 
 _PATIENCE = 600  # seconds that a run which is at work on the node may take
+_LONG = 86400  # seconds; nobody else would start a container that has rebooted itself
 
 
 def main(arguments: list[str]) -> int:
-    if arguments[1:] not in (["start"], ["stop"]):
-        sys.stderr.write("usage: boot start | stop\n")
+    if arguments[1:] not in (["start"], ["stop"]) and (arguments[1:2] != ["again"] or len(arguments) != 3):
+        sys.stderr.write("usage: boot start | stop | again NAME\n")
         return 2
     paths = Paths()
     paths.make()
     host = Host(paths=paths, apparmor=apparmor_enabled())
     try:
-        with lock.held(paths, True, {"doing": f"boot {arguments[1]}"}, _PATIENCE):
-            failures = start(host) if arguments[1] == "start" else stop(host)
+        with lock.held(paths, True, {"doing": f"boot {arguments[1]}"}, _LONG if arguments[1] == "again" else _PATIENCE):
+            if arguments[1] == "again":
+                failures = again(host, arguments[2])
+            else:
+                failures = start(host) if arguments[1] == "start" else stop(host)
     except lock.Busy as error:
         sys.stderr.write(f"carve: {error}\n")
         return 1
@@ -60,3 +65,13 @@ def start(host: Host) -> dict[str, Exception]:
 
 def stop(host: Host) -> dict[str, Exception]:
     return power.stop_in_order(host, [box for box in lxc.containers(host) if box.pid is not None])
+
+
+def again(host: Host, name: str) -> dict[str, Exception]:
+    """Start a container that ended by itself, unless it is meant to be off by now."""
+    found = [box for box in lxc.containers(host) if box.name == name and box.pid is None]
+    return power.each(lambda box: power.start(host, box), [box for box in found if _is_to_run(box)])
+
+
+def _is_to_run(box: Box) -> bool:
+    return box.record.fields["state"] not in ("stopped", "suspended")

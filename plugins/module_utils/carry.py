@@ -108,6 +108,6 @@ def _needs(step: Step) -> list[tuple[str, str]]:
         needs.append(("template", step.target["definition"]["from"]))
     if step.kind == "network" and step.action == "destroy":
         needs += [("container", name) for name in step.target["users"]]
-    if step.action in ("create", "start", "restart"):
+    if step.action in ("create", "start", "resume", "restart"):
         needs += [("network", value) for path, value in step.target.items() if path.endswith(".bridge")]
     return needs

@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from . import bridges, builder, facets, files, gate, model, power, removal, rootfs, runtime, store, trial, units
+from .checkpoint import suspend
 from .desired import Desired
 from .engines import lxc
 from .facets import disk, identity, network
@@ -154,6 +155,14 @@ class Hands:
         box = self._boxes[step.name]
         power.stop(self._host, box)
         self._keep(box, {"state": "stopped"})
+
+    def _container_suspend(self, step: Step) -> None:
+        box = self._boxes[step.name]
+        suspend.suspend(self._host, box)
+        self._keep(box, {"state": "suspended"})
+
+    # ``power.start`` makes a suspended container anew from its memory.
+    _container_resume = _container_start
 
     def _container_change(self, step: Step) -> None:
         box = self._boxes[step.name]

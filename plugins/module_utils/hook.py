@@ -11,7 +11,8 @@
 * ``down``, when the first pair is about to be removed, or ``stop``, of a container that has none: keep what the run has
   used, before the kernel forgets it. All processes have ended then.
 * ``post-stop``, unless the container reboots itself: unmount the root filesystem, and take away what the node has kept
-  of its interfaces.
+  of its interfaces. One that was made anew from its memory (``checkpoint/``) LXC does not start again when it reboots
+  itself, nor does it say that it did: one that ends by itself is started again by Carve.
 
 It runs twice for every start and every stop, so it loads nothing that the moment does not need: where Carve starts a
 container it has mounted the root filesystem already, and a first start mostly has nothing to put in place.
@@ -23,7 +24,7 @@ import contextlib
 import os
 import sys
 
-from .paths import Paths
+from .paths import LIBRARY, Paths
 
 # What a container's record mentions where a facet has something to put in place at every start.
 LATE = ('"io_', '"ram_guarantee"', ".rate_", '"mounts"', '"devices"', '"features"', '"sysctls"')
@@ -42,9 +43,9 @@ def main(arguments: list[str]) -> int:
         return failed
     if hook == "start-host":
         reboot = _is_reboot(paths, name)
-        return _put_in_place(paths, directory, reboot) if reboot or _mentions(directory, LATE) else 0
+        return put_in_place(paths, directory, reboot) if reboot or _mentions(directory, LATE) else 0
     if hook in ("down", "stop"):
-        return _keep_use(paths, name, directory)
+        return keep_use(paths, name, directory)
     # What reboots itself is started again at once, by this same monitor, which AppArmor may allow no mounts.
     if hook == "post-stop" and os.environ.get("LXC_TARGET") != "reboot":
         from .kernel import mounts
@@ -57,7 +58,22 @@ def main(arguments: list[str]) -> int:
         # Last of all, for whoever starts the container anew waits for it (``lxc.await_monitor``).
         if os.path.exists(paths.monitor(name)):
             os.unlink(paths.monitor(name))
+        if os.path.exists(paths.restored(name)):
+            os.unlink(paths.restored(name))
+            _start_again(name)
     return 0
+
+
+def _start_again(name: str) -> None:
+    """Have a container started once its monitor, which waits for this hook, has ended."""
+    import subprocess
+
+    # Not among the monitor's own processes, whose control group has to be empty before the container can start.
+    script = 'echo $$ >/sys/fs/cgroup/cgroup.procs; exec "$0" again "$1"'
+    subprocess.Popen(
+        ["/bin/sh", "-c", script, f"{LIBRARY}/boot", name], cwd="/", start_new_session=True,
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
 
 
 def _leave_confinement() -> None:
@@ -94,19 +110,21 @@ def _is_reboot(paths: Paths, name: str) -> bool:
 
 def _mount(paths: Paths, directory: str) -> int:
     from . import record, rootfs
-    from .facets import network
-    from .host import Box
+    from .facets import checkpoint, network
+    from .host import Box, Host, apparmor_enabled
 
     found = record.load(directory)
     if found is None:
         sys.stderr.write(f"carve: {directory} holds no container of Carve's\n")
         return 1
-    rootfs.mount(paths, Box(found, directory))
-    network.enclose(Box(found, directory))
+    box = Box(found, directory)
+    rootfs.mount(paths, box)
+    checkpoint.prepare(Host(paths=paths, apparmor=apparmor_enabled()), box)
+    network.enclose(box)
     return 0
 
 
-def _keep_use(paths: Paths, name: str, directory: str) -> int:
+def keep_use(paths: Paths, name: str, directory: str) -> int:
     """Nothing that goes wrong here may keep a container from ending."""
     from . import files, usage
     from .kernel import cgroup
@@ -140,7 +158,7 @@ def _leave_network(directory: str) -> None:
         network.release(Box(found, directory))
 
 
-def _put_in_place(paths: Paths, directory: str, reboot: bool) -> int:
+def put_in_place(paths: Paths, directory: str, reboot: bool) -> int:
     from . import facets, record
     from .host import Box, Host, apparmor_enabled
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from . import files, model, slots, usage
+from .checkpoint import look
 from .host import Box, Host, apparmor_enabled
 from .kernel import meters
 from .observe import observe
@@ -53,7 +54,8 @@ def _container(host: Host, seen: ContainerSeen, box: Box | None, cards: usage.Ca
     return {
         "managed": True,
         "fleet": seen.fleet,
-        "state": "running" if seen.running else "stopped",
+        "state": seen.power,
+        "live_migration": _fitness(host, box),
         "pid": box.pid,
         "start_failure": None if box.pid else (files.read(host.paths.failure(box.name)) or "").strip() or None,
         "uuid": box.record.uuid,
@@ -75,11 +77,16 @@ def _container(host: Host, seen: ContainerSeen, box: Box | None, cards: usage.Ca
     }
 
 
+def _fitness(host: Host, box: Box) -> dict[str, Any]:
+    findings = look.unfit(host, box)
+    return {"fit": not findings, "findings": findings}
+
+
 def _snapshots(host: Host, name: str) -> dict[str, Any]:
     found = shelf.listed(host.paths, name)
     return {
         "snapshots": {one.name: one.public() for one in found},
-        "snapshots_bytes": sum(one.about["bytes"] for one in found),
+        "snapshots_bytes": sum(one.bytes for one in found),
     }
 
 

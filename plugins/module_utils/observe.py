@@ -10,17 +10,19 @@ import contextlib
 import importlib.util
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from . import bridges, facets, record, runtime, store, trial
+from .checkpoint import look, suspend
 from .engines import lxc
-from .facets import disk, io, memory, network
+from .facets import checkpoint, disk, io, memory, network
 from .host import Box, Host
 from .kernel import loop
+from .moves import note, pace
 from .snapshots import shelf
-from .steps import ContainerSeen, NodeSeen
+from .steps import Aside, ContainerSeen, NodeSeen
 
 _LOOKS = 5
 _SUBIDS = ("/etc/subuid", "/etc/subgid")
@@ -34,8 +36,13 @@ class Observation:
     boxes: dict[str, Box]
 
 
-def observe(host: Host, declared: Mapping[str, Mapping[str, Any]] | None = None) -> Observation:
-    """Look at the whole node, and whether it has what the containers declared for it need. Changes nothing."""
+def observe(
+    host: Host, declared: Mapping[str, Mapping[str, Any]] | None = None, to_move: Collection[str] = ()
+) -> Observation:
+    """Look at the whole node, and whether it has what the containers declared for it need. Changes nothing.
+
+    ``to_move`` belong on other nodes: of those it is asked, too, whether they can be moved live.
+    """
     for _attempt in range(_LOOKS):
         boxes = lxc.containers(host)
         found = [facet.observe(host, boxes) for facet in facets.ALL]
@@ -46,6 +53,7 @@ def observe(host: Host, declared: Mapping[str, Mapping[str, Any]] | None = None)
     file_rows = frozenset(row for facet in facets.ALL for row in facet.file_rows)
     live_rows = frozenset(row for facet in facets.ALL for row in facet.live_rows)
     kept = _listed(host.paths.kept)
+    to_freeze = {*to_move} | {name for name, wanted in (declared or {}).items() if wanted["state"] == "suspended"}
     for box in boxes:
         seen = {path: value for facet in found for path, value in facet.get(box.name, {}).items()}
         containers[box.name] = ContainerSeen(
@@ -54,6 +62,9 @@ def observe(host: Host, declared: Mapping[str, Mapping[str, Any]] | None = None)
             digest=box.record.digest,
             template_version=box.record.template_version,
             running=box.pid is not None,
+            live=checkpoint.is_declared(box),
+            suspended=box.pid is None and suspend.is_suspended(box.directory),
+            unfit=tuple(look.unfit(host, box)) if box.pid and box.name in to_freeze else (),
             seen=seen,
             looked=file_rows | live_rows if box.pid else file_rows,
             ram_in_use=memory.in_use(host, box) if box.pid and "ram" in box.record.fields else 0,
@@ -69,6 +80,7 @@ def observe(host: Host, declared: Mapping[str, Mapping[str, Any]] | None = None)
         aside=_set_aside(host),
         templates=_templates(host),
         snapshots=shelf.needed_templates(host.paths),
+        last_live=pace.last(host.paths) if to_move else None,
         bridges=bridges.observe(host.paths),
         runtime=runtime.installed(),
         own_runtime=runtime.digest(),
@@ -124,10 +136,17 @@ def _set_aside(host: Host) -> dict[str, ContainerSeen]:
         return {}
     found = {name: record.load(f"{host.paths.departing}/{name}") for name in names}
     return {
-        name: ContainerSeen(kept.fleet, kept.fields, kept.digest, kept.template_version)
+        name: ContainerSeen(
+            kept.fleet, kept.fields, kept.digest, kept.template_version, aside=_aside(f"{host.paths.departing}/{name}")
+        )
         for name, kept in found.items()
         if kept is not None
     }
+
+
+def _aside(directory: str) -> Aside:
+    found = note.read(directory) or note.Note()
+    return Aside(found.running, found.handed_to)
 
 
 def _online() -> frozenset[int]:

@@ -99,6 +99,14 @@ class Paths:
         """Where it is noted why a container did not start, until it does."""
         return f"{self.run}/{name}.failed"
 
+    def restored(self, name: str) -> str:
+        """Noted of a container that was made anew from its memory: LXC does not start it again when it reboots."""
+        return f"{self.run}/{name}.restored"
+
+    def still(self, name: str) -> str:
+        """Where the container is waited for that stands still while a snapshot is taken of it, and of its memory."""
+        return f"{self.run}/{name}.still"
+
     def snapshot(self, container: str, name: str) -> str:
         return f"{self.snapshots}/{container}/{name}"
 

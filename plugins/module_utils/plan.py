@@ -16,11 +16,11 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any
 
-from . import model, plan_disk, slots
+from . import model, plan_disk, plan_power, slots
 from .definitions import Template
 from .desired import Desired
 from .plan_addresses import conflicts
-from .plan_moves import aside_steps, doubtful, move
+from .plan_moves import aside_steps, doubtful, how_it_moves, move
 from .plan_networks import network_steps, rules_steps
 from .plan_templates import builds_for
 from .steps import PHASES, Change, ContainerSeen, NodeSeen, Plan, Step
@@ -49,6 +49,7 @@ def make(desired: Desired, node: NodeSeen) -> Plan:
             if seen.fleet == desired.fleet and name not in desired.containers and desired.concerns(name):
                 if name in desired.elsewhere:
                     steps.append(move(name, desired))
+                    notes += how_it_moves(name, seen, node)
                 elif desired.prune:
                     steps.append(doubtful(_destroy(name, seen, desired, node, "no longer declared"), desired))
         steps += aside_steps(desired, node)
@@ -167,31 +168,15 @@ def _create(name: str, target: Mapping[str, Any], desired: Desired) -> list[Step
     made = {**target, "digest": desired.templates[target["template"]].digest}
     steps = [Step("container", name, "create", "create", "create", "declared", changes=changes, target=made)]
     if target["state"] == "running":
-        steps.append(_power("start", name, Change("state", None, "running"), "declared running", made))
+        steps.append(plan_power.step("start", name, Change("state", None, "running"), "declared running", made))
     return steps
-
-
-def _power(action: str, name: str, change: Change, reason: str, target: Mapping[str, Any]) -> Step:
-    order = target.get("start_order", 0)
-    return Step(
-        "container",
-        name,
-        action,
-        action,
-        "live",
-        reason,
-        "power",
-        (change,),
-        target=target,
-        order=order if action == "start" else -order,
-    )
 
 
 def _destroy(name: str, seen: ContainerSeen, desired: Desired, node: NodeSeen, reason: str) -> Step:
     kept = len(node.snapshots.get(name, ()))
     if kept:
         reason = f"{reason}; with {kept} snapshot{'s' if kept > 1 else ''} of it"
-    change = Change("state", "running" if seen.running else "stopped", None)
+    change = Change("state", seen.power, None)
     step = Step("container", name, "destroy", "destroy", "destroy", reason, changes=(change,), target=seen.recorded)
     if seen.recorded.get("protect"):
         return step.hold("is protected; apply protect: false first")
@@ -207,21 +192,27 @@ def _reconcile(
     name: str, target: Mapping[str, Any], seen: ContainerSeen, desired: Desired, node: NodeSeen, notes: list[str]
 ) -> list[Step]:
     """Steps for a container that exists."""
-    steps: list[Step] = []
     template = desired.templates.get(target["template"]) if target["template"] else None
     made = {**target, "digest": seen.digest}
     rebuild = _rebuild(name, target, seen, template, desired, notes)
-    stopping = seen.running and target["state"] == "stopped"
-    starting = not seen.running and target["state"] == "running"
-    if stopping:
-        steps.append(_power("stop", name, Change("state", "running", "stopped"), "declared stopped", made))
-    elif starting:
-        reason = "declared running" if seen.recorded.get("state") != "running" else "stopped on the node"
-        steps.append(_power("start", name, Change("state", "stopped", "running"), reason, made))
-    elif seen.recorded.get("state") != target["state"]:
-        change = Change("state", seen.recorded.get("state"), target["state"])
-        steps.append(Step("container", name, "change", "change", "live", "declared", "power", (change,), target=made))
-    stays_up = seen.running and not stopping
+    steps = plan_power.steps(name, target, seen, made)
+    why_not = plan_power.asleep(target, seen)
+    others = _others(name, target, seen, desired, node, rebuild)
+    return steps + [step.hold(why_not) for step in others]
+
+
+def _others(
+    name: str,
+    target: Mapping[str, Any],
+    seen: ContainerSeen,
+    desired: Desired,
+    node: NodeSeen,
+    rebuild: Step | None,
+) -> list[Step]:
+    """Steps for all but its power."""
+    steps: list[Step] = []
+    made = {**target, "digest": seen.digest}
+    stays_up = seen.power != "stopped" and target["state"] != "stopped"
     differences = _differences(target, seen)
     restart = [(c, r) for c, r in differences if stays_up and _reach(c, differences) == "restart"]
     live = [(c, r) for c, r in differences if (c, r) not in restart]

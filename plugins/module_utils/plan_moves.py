@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .desired import Desired
-from .steps import Change, NodeSeen, Step
+from .steps import Change, ContainerSeen, NodeSeen, Step
 
 FINISH = "carve.vps.migrate finishes it"
 
@@ -18,6 +18,24 @@ def move(name: str, desired: Desired) -> Step:
     """A container that belongs on another node: reported here, and moved by a playbook that works on both."""
     step = Step("container", name, "move", "replace", "move", f"belongs on {desired.elsewhere[name]}")
     return step.hold(desired.hold.get(name, "carve.vps.migrate moves it"))
+
+
+def how_it_moves(name: str, seen: ContainerSeen, node: NodeSeen) -> list[str]:
+    """By which method a container that runs would be moved, and what is known of how long it will stand still.
+
+    No part of the step: what a plan would do is the same however long it takes.
+    """
+    if not seen.running:
+        return []
+    if not seen.live:
+        return [f"{name} moves by a restart: it is not declared live_migration: true"]
+    if seen.unfit:
+        return [f"{name} moves by a restart: {'; '.join(seen.unfit)}"]
+    if node.last_live is None:
+        return [f"{name} moves live; how long it will stand still is not known, none has been moved live from here yet"]
+    memory, still = node.last_live
+    size = f"{memory / (1 << 20):.0f}M"
+    return [f"{name} moves live; the last one from here, with {size} of memory, stood still for {still:.1f} s"]
 
 
 def doubtful(step: Step, desired: Desired) -> Step:
@@ -43,7 +61,8 @@ def aside_steps(desired: Desired, node: NodeSeen) -> list[Step]:
         if name in desired.elsewhere:
             change = Change("state", "set aside", None)
             reason = f"has moved to {desired.elsewhere[name]}"
-            steps.append(Step("container", name, "discard", "destroy", "live", reason, changes=(change,)))
+            step = Step("container", name, "discard", "destroy", "live", reason, changes=(change,))
+            steps.append(step.hold(desired.hold.get(name)))
         elif wanted is not None and wanted["state"] != "absent":
             change = Change("state", "set aside", wanted["state"])
             reason = "its move to another node was broken off"

@@ -14,8 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 
 from . import files, rootfs
+from .checkpoint import suspend
 from .engines import lxc
-from .facets import network
+from .facets import checkpoint, network
 from .host import Box, Host
 
 # More at once does not start them sooner, it only makes their inits compete.
@@ -23,14 +24,22 @@ AT_ONCE = 4
 
 
 def start(host: Host, box: Box) -> None:
-    """Start one container; raises ``lxc.EngineError`` or ``OSError``, and notes why for whoever asks later."""
+    """Start one container, a suspended one from its memory.
+
+    Raises ``lxc.EngineError`` or ``OSError``, and notes why for whoever asks later.
+    """
     note = host.paths.failure(box.name)
     try:
         lxc.await_monitor(host, box.name)
+        suspend.put_right(host, box.name)
         network.clear(box)
         network.enclose(box)
         rootfs.mount(host.paths, box)
-        box.pid = lxc.start(host, box)
+        checkpoint.prepare(host, box)
+        if suspend.is_suspended(box.directory):
+            suspend.resume(host, box)
+        else:
+            box.pid = lxc.start(host, box)
     except (lxc.EngineError, OSError) as error:
         rootfs.unmount(box.directory)
         with contextlib.suppress(OSError):
@@ -42,8 +51,10 @@ def start(host: Host, box: Box) -> None:
 
 
 def stop(host: Host, box: Box, timeout: int | None = None) -> None:
-    """Stop one container, by its own ``stop_timeout`` unless told otherwise."""
-    lxc.stop(host, box, box.record.fields["stop_timeout"] if timeout is None else timeout)
+    """Stop one container, by its own ``stop_timeout`` unless told otherwise. A suspended one loses its memory."""
+    if box.pid:
+        lxc.stop(host, box, box.record.fields["stop_timeout"] if timeout is None else timeout)
+    suspend.discard(box.directory)
     rootfs.unmount(box.directory)
     box.pid = None
 

@@ -14,13 +14,15 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from . import desired as desired_state
 from . import files, lock, plan, record, trial
+from .checkpoint import suspend
 from .desired import Desired
 from .engines import lxc
+from .failure import failure
 from .host import Host, apparmor_enabled
 from .kernel import freezer
 from .observe import Observation, observe
@@ -42,7 +44,7 @@ def run(
     """Reconcile a node with a module's options; the module's result. ``failed`` is set, never raised."""
     desired, problems = desired_state.build(params)
     if problems:
-        return _failure([str(problem) for problem in problems])
+        return failure([str(problem) for problem in problems])
     host = host or Host(apparmor=apparmor_enabled())
     if not check:
         host.paths.make()
@@ -51,7 +53,7 @@ def run(
         with lock.held(host.paths, not check, _who(desired), float(params.get("lock_timeout") or 0)):
             return _locked(job)
     except lock.Busy as error:
-        return _failure([str(error)])
+        return failure([str(error)])
 
 
 def _who(desired: Desired) -> dict[str, str]:
@@ -80,7 +82,7 @@ def _locked(job: Job) -> dict[str, Any]:
     if not job.check:
         _clear_staging(host)
     concerned = {name: wanted for name, wanted in desired.containers.items() if desired.concerns(name)}
-    seen = observe(host, concerned)
+    seen = observe(host, concerned, desired.elsewhere)
     clock.mark("observe")
     made = job.planner(desired, seen.node)
     clock.mark("plan")
@@ -149,6 +151,9 @@ def _clear_staging(host: Host) -> None:
 
         arrival.clear_abandoned(host)
     for name in lxc.names(host):
+        # Where CRIU is still at work, whatever concerns that container says so itself.
+        with contextlib.suppress(lxc.EngineError):
+            suspend.put_right(host, name)
         directory = host.paths.container(name)
         if os.path.exists(f"{directory}/{record.FILE}"):
             for file in (record.FILE, lxc.CONFIG):
@@ -186,7 +191,7 @@ def report(
         "timings": {key: round(value, 4) for key, value in times.items()},
     }
     if errors:
-        result.update(_failure(errors))
+        result.update(failure(errors))
     return result
 
 
@@ -198,7 +203,8 @@ def _brief(found: ContainerSeen, state: str | None = None) -> dict[str, Any]:
         if path.endswith(".ip")
     }
     template = f"{found.recorded.get('template')}@{found.digest}"
-    return {"state": state or ("running" if found.running else "stopped"), "template": template, "ip": ip}
+    aside = {} if found.aside is None else asdict(found.aside)
+    return {"state": state or found.power, "template": template, "ip": ip, **aside}
 
 
 def _diff(made: Plan) -> dict[str, str]:
@@ -210,10 +216,6 @@ def _diff(made: Plan) -> dict[str, str]:
                 if change[side] is not None:
                     lines.append(f"{step.kind}.{step.name}.{change['field']}: {change[side]}\n")
     return {side: "".join(lines) for side, lines in sides.items()}
-
-
-def _failure(errors: list[str]) -> dict[str, Any]:
-    return {"failed": True, "msg": "\n".join(errors), "errors": errors}
 
 
 class _Clock:

@@ -16,23 +16,26 @@ import os
 import subprocess
 
 from . import files
+from .facets import checkpoint
 from .paths import LIBRARY
 
 # Everything that hook.py, boot.py, usage.py, moves/arrive.py and snapshots/scheduled.py import (a test holds the list
 # to that).
 MODULES = (
-    "beancounters", "boot", "bridges", "builder", "definitions", "desired", "engines/__init__", "engines/lxc",
-    "facets/__init__", "facets/base", "facets/boot", "facets/cards", "facets/cpu", "facets/devices", "facets/disk",
+    "beancounters", "boot", "bridges", "builder", "checkpoint/__init__", "checkpoint/criu", "checkpoint/fitness",
+    "checkpoint/look", "checkpoint/script", "checkpoint/sharing", "checkpoint/shot", "checkpoint/suspend",
+    "checkpoint/tree", "definitions", "desired", "engines/__init__", "engines/lxc", "facets/__init__", "facets/base",
+    "facets/boot", "facets/cards", "facets/checkpoint", "facets/cpu", "facets/devices", "facets/disk",
     "facets/identity", "facets/io", "facets/memory", "facets/mounts", "facets/network", "facets/processes",
-    "facets/rlimits", "facets/security", "facets/sysctls", "facets/timezone", "facets/users", "files", "guard",
-    "hook", "host", "images", "kernel/__init__", "kernel/announce", "kernel/cgroup", "kernel/disks",
-    "kernel/freezer", "kernel/graft", "kernel/inroot", "kernel/links", "kernel/loop", "kernel/meters",
-    "kernel/mounts", "kernel/namespaces", "kernel/netlink", "kernel/nft", "kernel/quota", "kernel/shaping",
-    "kernel/shift", "kernel/syscalls", "kinds", "lock", "model/__init__", "model/container", "model/gate",
-    "model/given", "model/network", "model/template", "moves/__init__", "moves/arrival", "moves/arrive",
-    "moves/remote", "moves/session", "paths", "plan_disk", "plan_networks", "power", "record", "removal", "rootfs",
-    "slots", "snapshots/__init__", "snapshots/schedule", "snapshots/scheduled", "snapshots/shelf", "snapshots/take",
-    "steps", "store", "tally", "trees", "units", "usage", "words",
+    "facets/rlimits", "facets/security", "facets/sysctls", "facets/timezone", "facets/users", "files", "gate", "guard",
+    "hook", "host", "images", "kernel/__init__", "kernel/announce", "kernel/apparmor", "kernel/cgroup", "kernel/disks",
+    "kernel/freezer", "kernel/graft", "kernel/inroot", "kernel/links", "kernel/loop", "kernel/meters", "kernel/mounts",
+    "kernel/namespaces", "kernel/netlink", "kernel/nft", "kernel/quota", "kernel/shaping", "kernel/shift",
+    "kernel/syscalls", "kinds", "lock", "model/__init__", "model/container", "model/gate", "model/given",
+    "model/network", "model/template", "moves/__init__", "moves/arrival", "moves/arrive", "moves/remote",
+    "moves/session", "paths", "plan_disk", "plan_networks", "power", "record", "removal", "rootfs", "slots",
+    "snapshots/__init__", "snapshots/schedule", "snapshots/scheduled", "snapshots/shelf", "snapshots/take", "steps",
+    "store", "tally", "trees", "units", "usage", "words",
 )  # fmt: skip
 
 # Without site.py a start of Python takes half the time; Debian's own packages (pyroute2) are then named by hand.
@@ -45,6 +48,8 @@ from carve.{module} import main
 
 sys.exit(main(sys.argv))
 """
+# What LXC reads at starts, beside the programs.
+_FILES = {checkpoint.SECCOMP_FILE: checkpoint.SECCOMP}
 # Two units, since systemd does not stop what has failed to start: where one container does not start, the service says
 # so by its own state, and the others are shut down in order all the same when the node goes down.
 _UNITS = {
@@ -141,7 +146,7 @@ def _content() -> dict[str, bytes]:
 
 def digest() -> str:
     """The version of the programs that this package carries."""
-    total = hashlib.sha256((_PROGRAM + "".join(_UNITS.values())).encode())
+    total = hashlib.sha256((_PROGRAM + "".join([*_UNITS.values(), *_FILES.values()])).encode())
     for name, data in sorted(_content().items()):
         total.update(name.encode() + b"\0" + data)
     return total.hexdigest()[:12]
@@ -159,6 +164,7 @@ def install(library: str = LIBRARY, systemd: str = _SYSTEMD) -> None:
     """Put this version on the node and make it current; versions before it go."""
     # Imported for Ansible to bring them; loaded only here, since most runs install nothing.
     from . import boot, hook, usage
+    from .checkpoint import script
     from .moves import arrive
     from .snapshots import scheduled
 
@@ -168,9 +174,11 @@ def install(library: str = LIBRARY, systemd: str = _SYSTEMD) -> None:
     for name, data in _content().items():
         os.makedirs(os.path.dirname(f"{place}/{name}"), mode=0o755, exist_ok=True)
         batch.write(f"{place}/{name}", data.decode())
-    for program in (arrive, boot, hook, scheduled, usage):
+    for name, text in _FILES.items():
+        batch.write(f"{place}/{name}", text)
+    for program in (arrive, boot, hook, scheduled, script, usage):
         module = program.__name__[len(__package__) + 1 :]
-        name = module.rpartition(".")[2]
+        name = "checkpoint" if program is script else module.rpartition(".")[2]
         batch.write(f"{library}/{name}", _PROGRAM.format(library=library, module=module), mode=0o755)
     batch.commit()
     _install_units(library, systemd)

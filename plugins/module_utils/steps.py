@@ -132,6 +132,14 @@ class DiskSeen:
 
 
 @dataclass(frozen=True)
+class Aside:
+    """Of a container that a move has set aside: whether it ran, and the node that may have it running by now."""
+
+    was_running: bool = False
+    handed_to: str | None = None
+
+
+@dataclass(frozen=True)
 class ContainerSeen:
     """A container as found on the node."""
 
@@ -143,6 +151,11 @@ class ContainerSeen:
     # The directory of that template version, which is another one for a container that came from another node.
     template_version: str | None = None
     running: bool = False
+    # Whether its memory is on disk; and why it cannot be put there, where that was asked.
+    suspended: bool = False
+    # Whether it was built to be moved live.
+    live: bool = False
+    unfit: tuple[str, ...] = ()
     # Values found in the kernel and in the root filesystem, and the rows that were looked at.
     seen: Mapping[str, Any] = field(default_factory=dict)
     looked: frozenset[str] = frozenset()
@@ -153,6 +166,11 @@ class ContainerSeen:
     config: tuple[tuple[str, ...], tuple[str, ...]] | None = None
     # The template and version of its root filesystem before a rebuild that has not passed its gate.
     kept: tuple[str, str] | None = None
+    aside: Aside | None = None
+
+    @property
+    def power(self) -> str:
+        return "running" if self.running else "suspended" if self.suspended else "stopped"
 
 
 @dataclass(frozen=True)
@@ -178,6 +196,8 @@ class NodeSeen:
     templates: Mapping[str, frozenset[str]] = field(default_factory=dict)
     # Of the snapshots of every container, be it here or not, the template and version that each lies on.
     snapshots: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
+    # Of the last live move from here, the bytes of memory and for how many seconds the container stood still.
+    last_live: tuple[int, float] | None = None
     bridges: Mapping[str, BridgeSeen] = field(default_factory=dict)
     # Digest of the programs that start containers on the node, as installed and as this version of Carve has them.
     runtime: str | None = None

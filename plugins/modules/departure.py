@@ -12,7 +12,8 @@ version_added: 0.1.0
 author:
   - Carve contributors (@carve-vps)
 description:
-  - Copies a container while it runs, stops it, copies what has changed since, and lets the destination start it. The
+  - Copies a container while it runs, stops it, or suspends it with its memory, copies what has changed since, and lets
+    the destination start it or make it anew. The
     copy here is removed when the destination has said that the container runs there, with its addresses.
   - At every moment at most one of the two runs. Where the destination refuses or fails, the container is started here
     again. Where it does not answer, the container stays aside until the same move is run again, which finds out.
@@ -36,6 +37,18 @@ options:
     type: list
     elements: str
     required: true
+  method:
+    description:
+      - V(live) moves them with their memory, frozen for a while and never stopped, or not at all.
+      - V(restart) stops them here and starts them there.
+      - V(auto) moves live those that are declared C(live_migration=true) where nothing forbids it, and the others by a
+        restart.
+    type: str
+    choices: [auto, live, restart]
+    default: auto
+  destination:
+    description: The destination's name in the inventory, kept with the container until the move has ended.
+    type: str
   address:
     description: Where the destination is reached from here.
     type: str
@@ -92,8 +105,39 @@ moves:
     error:
       description: Why it did not move.
       type: str
+    method:
+      description: V(live) or V(restart), whichever it was.
+      type: str
+      sample: live
+    not_live:
+      description: Why it was not moved live, or null.
+      type: str
+    ahead_s:
+      description: Of a live move, seconds in which memory was written and sent while it ran, where possible.
+      type: float
+      sample: 1.2
+    ahead_bytes:
+      description: What was sent of its memory while it ran.
+      type: int
+      sample: 44040192
+    dump_s:
+      description: Of a live move, seconds until its memory was on disk here. Part of RV(moves.away_s), as the next two.
+      type: float
+      sample: 0.6
+    memory_s:
+      description: Of a live move, seconds until its memory was there.
+      type: float
+      sample: 0.4
+    start_s:
+      description: Seconds in which it was started, or made anew, there.
+      type: float
+      sample: 0.9
+    memory_bytes:
+      description: What was sent of its memory.
+      type: int
+      sample: 44040192
     away_s:
-      description: Seconds from its stop here until it ran there.
+      description: Seconds from its stop here, or from when it was frozen, until it ran there.
       type: float
       sample: 3.2
     first_pass_bytes:
@@ -127,6 +171,8 @@ def main() -> None:
             "session": {"type": "str", "required": True},
             "fleet": {"type": "str", "required": True},
             "containers": {"type": "list", "elements": "str", "required": True},
+            "method": {"type": "str", "choices": ["auto", "live", "restart"], "default": "auto"},
+            "destination": {"type": "str"},
             "address": {"type": "str"},
             "port": {"type": "int"},
             "host_key": {"type": "str", "no_log": False},

@@ -81,9 +81,16 @@ containers:
       type: str
       sample: acme
     state:
-      description: V(running) or V(stopped).
+      description: V(running), V(suspended) or V(stopped).
       type: str
       sample: running
+    live_migration:
+      description:
+        - Whether the container, as it runs now, can be suspended with its memory and so be moved without a restart
+          (C(fit)).
+        - If not, what was found that forbids it (C(findings)), a sentence each.
+      type: dict
+      sample: {"fit": false, "findings": ["journald (120) holds bpf-prog, which CRIU does not save"]}
     pid:
       description: Process id of its init on the node, or null.
       type: int

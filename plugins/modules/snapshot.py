@@ -15,7 +15,8 @@ description:
   - A snapshot is a container's own files at one moment, and the template that they lie on. A running container is not
     restarted for it; its processes stand still for as long as it takes to copy what was written to last.
   - It lies on the same disk as the container, so it is no backup. It is not counted for the container's option C(disk).
-  - Memory and processes are not part of it - what is found after a roll back is what is found after a power cut.
+  - Memory and processes are part of it if O(memory) says so. Else what is found after a roll back is what is
+    found after a power cut.
 options:
   name:
     description: The snapshot's name, a DNS label.
@@ -39,6 +40,13 @@ options:
     type: str
     choices: [present, absent, rolled_back]
     default: present
+  memory:
+    description:
+      - Of V(present), whether memory and processes are kept, too. Only of containers with C(live_migration=true); all
+        processes stand still while it is written.
+      - Of V(rolled_back), whether the container goes on with the processes of the snapshot; unless told otherwise, it
+        does where the snapshot has them. What it had open then is open again, and what was connected to it may be gone.
+    type: bool
   allow:
     description:
       - What may be done to roll back. A container that runs is stopped and started for it, which is V(restart).
@@ -102,7 +110,7 @@ snapshots:
   returned: always but when an option is wrong
   type: dict
   sample: {"web-1": {"before-upgrade": {"taken": "2026-11-22T12:00:00Z", "schedule": null, "bytes": 73400320,
-    "files": 1532, "frozen_s": 0.041, "template": "debian-13@1f4360e1dee7"}}}
+    "files": 1532, "frozen_s": 0.041, "memory_bytes": null, "template": "debian-13@1f4360e1dee7"}}}
 errors:
   description: What went wrong, one sentence each.
   returned: always
@@ -122,6 +130,7 @@ def main() -> None:
             "containers": {"type": "list", "elements": "str", "required": True},
             "fleet": {"type": "str", "required": True},
             "state": {"type": "str", "choices": ["present", "absent", "rolled_back"], "default": "present"},
+            "memory": {"type": "bool"},
             "allow": {"type": "list", "elements": "str", "choices": ["restart"], "default": []},
             "lock_timeout": {"type": "int", "default": 60},
         },

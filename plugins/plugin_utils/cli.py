@@ -51,10 +51,12 @@ options:
   --move NAME[,...]     migrate: these containers, or all
   --to NODE             migrate: where to; without it, to where they belong. restore: where to
   --node NODE           drain: the node
+  --method METHOD       migrate, drain: live, restart, or auto: live where that is declared and possible
   --container NAME[,...]  usage: all that is known of this container
                         snapshot, rollback, backup, restore: whom it is about, or all (snapshot, backup)
   --name NAME           the snapshot's or the backup's name
   --delete              snapshot: remove it
+  --memory              snapshot: memory and processes, too
   --place PLACE         backup, restore: a directory of the node, or ssh://user@host/directory
   --as NAME             restore: under another name
   -e carve_destroy=NAME destroy: do not ask; NAME is the fleet's name
@@ -68,7 +70,9 @@ _LISTING = {"--list-hosts", "--list-tasks", "--list-tags", "--syntax-check", "--
 # Ours: the verbs that take them, and whether a value follows.
 _KEEPING = ("snapshot", "rollback", "backup", "restore")
 _OPTIONS = {"--move": (("migrate",), True), "--to": (("migrate", "restore"), True), "--node": (("drain",), True),
+            "--method": (("migrate", "drain"), True),
             "--container": (("usage", *_KEEPING), True), "--name": (_KEEPING, True), "--delete": (("snapshot",), False),
+            "--memory": (("snapshot",), False),
             "--place": (("backup", "restore"), True), "--as": (("restore",), True),
             "--out": (("plan",), True), "--plan": (("apply",), True), "--yes": (("apply",), False),
             "--allow": (("plan", "apply", "rollback"), True)}  # fmt: skip
@@ -132,12 +136,15 @@ def command(request: Request, terminal: bool, playbook: str) -> list[str]:
     if "--allow" in request.own:
         variables["carve_allow"] = request.own["--allow"]
     for option, variable in (("--move", "carve_move"), ("--to", "carve_to"), ("--node", "carve_drain"),
+                             ("--method", "carve_method"),
                              ("--container", "carve_usage" if request.verb == "usage" else "carve_of"),
                              ("--name", "carve_name"), ("--place", "carve_place"), ("--as", "carve_as")):  # fmt: skip
         if option in request.own:
             variables[variable] = request.own[option]
     if "--delete" in request.own:
         variables["carve_snapshot_state"] = "absent"
+    if "--memory" in request.own:
+        variables["carve_memory"] = True
     for option in _NEEDED.get(request.verb, ()):
         if option not in request.own:
             raise UsageError(f"{request.verb} needs {option}")

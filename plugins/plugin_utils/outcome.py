@@ -20,11 +20,12 @@ Results = Mapping[str, Mapping[str, Any]]
 
 # What an object's steps amount to is its strongest action.
 STRENGTH = (
-    "destroy", "move", "rebuild", "create", "restart", "return", "stop", "start", "change", "prove", "build", "discard",
+    "destroy", "move", "rebuild", "create", "restart", "return", "stop", "suspend", "start", "resume",
+    "change", "prove", "build", "discard",
     "collect",
 )  # fmt: skip
-# Starting and stopping is a change of the option ``state``, and counted as one.
-COUNTED_AS = {"stop": "change", "start": "change"}
+# Starting and stopping, and the like, is a change of the option ``state``, and counted as one.
+COUNTED_AS = {"stop": "change", "start": "change", "suspend": "change", "resume": "change"}
 _KEPT = ("steps", "unmanaged", "notes", "fingerprint", "timings", "reasons")
 _KINDS = ("node", "network", "template", "container")
 

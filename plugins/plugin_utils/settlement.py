@@ -61,6 +61,8 @@ class Look:
     left: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     # By node, its containers that do not run.
     stopped: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    # By node, containers that a move has set aside there, and why neither to take them back nor to remove them.
+    held: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,8 @@ def settle(look: Look) -> Settlement:
                 elsewhere.setdefault(home, {})[name] = node
     for node, names in look.left.items():
         elsewhere.setdefault(node, {}).update(names)
+    for node, whys in look.held.items():
+        hold.setdefault(node, {}).update(whys)
     if look.silent:
         _hold_doubtful(look, places, hold)
     again = [
@@ -236,6 +240,7 @@ class Findings:
     silent: Mapping[str, str]
     left: Mapping[str, Mapping[str, str]]
     stopped: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    held: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 def findings(results: Mapping[str, Any], asked: Iterable[str]) -> Findings:
@@ -261,12 +266,24 @@ def findings(results: Mapping[str, Any], asked: Iterable[str]) -> Findings:
         else:
             silent[node] = "did not answer" if node in meant else "was not asked"
     left: dict[str, dict[str, str]] = {}
+    held: dict[str, dict[str, str]] = {}
     for node, name in aside:
+        own = _map(results[node]["containers"][name])
         # What a move has set aside is the container, unless another node has it by now.
         if name in whole:
             del found[node][name]
-            left.setdefault(node, {})[name] = whole[name]
-    return Findings(found, silent, left, stopped)
+            left.setdefault(node, {})[name] = there = whole[name]
+            if own.get("was_running") and results[there]["containers"][name].get("state") != "running":
+                held.setdefault(node, {})[name] = (
+                    f"has moved to {there}, where it does not run yet; apply again when it does"
+                )
+        elif own.get("handed_to") in silent:
+            there = str(own["handed_to"])
+            held.setdefault(node, {})[name] = (
+                f"may run on {there}, which {silent[there]}; run the move to {there} again, or delete {there} from the "
+                "manifest if it is lost"
+            )
+    return Findings(found, silent, left, stopped, held)
 
 
 def _map(value: Any) -> Mapping[str, Any]:

@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -154,8 +155,9 @@ def test_what_a_broken_move_has_set_aside_is_put_right_by_apply(two: Two, arrive
             _set_aside_a_copy(two)
     else:
         with two.nodes["n1"].here():
-            journey = departure._Journey(host(), "x-1", None)  # type: ignore[arg-type]
-            journey._set_aside(box("x-1"))
+            journey = departure._Journey(host(), "x-1", SimpleNamespace(node="n2"))  # type: ignore[arg-type]
+            journey._was_running = True
+            journey._leave(box("x-1"))
     code, output = two.carve("plan")
     assert code == 2 and ("discard" if arrived else "return") in output, output
     two.good("apply", "--yes")

@@ -72,15 +72,16 @@ class Pair:
         with destination.here():
             opened = ends.at_destination({**common, **door, "key": prepared["key"], "bridges": prepared["bridges"]})
             assert not opened.get("failed"), opened["msg"]
-        where = {"address": "127.0.0.1", "port": opened["port"], "host_key": opened["host_key"]}
+        where = {"destination": "other", "address": "127.0.0.1", "port": opened["port"], "host_key": opened["host_key"]}
         return {**common, "state": "done", "containers": [NAME], **where}
 
     def move(self, source: Node, destination: Node) -> Result:
         options = self.options(source, destination)
-        with source.here():
-            result = ends.at_source(options, check=False)
-        self.shut(destination)
-        return result
+        try:
+            with source.here():
+                return ends.at_source(options, check=False)
+        finally:
+            self.shut(destination)
 
     def shut(self, destination: Node) -> None:
         with destination.here():
@@ -234,6 +235,12 @@ def test_what_cannot_come_is_refused_before_anything_is_stopped(pair: Pair) -> N
     assert result["msg"] == f"{NAME}: stays where it was: there is a container {NAME} already"
     with pair.other.here():
         Path(Paths().container(NAME)).rmdir()
+    subprocess.run(["ip", "address", "add", "198.51.100.7/32", "dev", "lo"], check=True)
+    try:
+        result = pair.move(pair.one, pair.other)
+    finally:
+        subprocess.run(["ip", "address", "del", "198.51.100.7/32", "dev", "lo"], check=True)
+    assert result["msg"] == f"{NAME}: stays where it was: its address 198.51.100.7 is this node's, on lo"
     with pair.one.here():
         assert start_time(NAME) == born
     assert "is not on this node" in _prepared(pair, ["x-nobody"])["msg"]

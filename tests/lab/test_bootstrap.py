@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from ansible_collections.carve.vps.tests.lab.checks import holds_quota, raised
-from ansible_collections.carve.vps.tests.lab.conftest import Pair
+from ansible_collections.carve.vps.tests.lab.nodes import Pair
 
 
 def test_two_bare_machines_become_nodes_and_the_second_run_changes_nothing(pair: Pair) -> None:

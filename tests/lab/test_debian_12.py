@@ -9,8 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from ansible_collections.carve.vps.tests.lab.checks import holds_quota, raised
-from ansible_collections.carve.vps.tests.lab.conftest import MakeMachines
 from ansible_collections.carve.vps.tests.lab.image import OPERATOR
+from ansible_collections.carve.vps.tests.lab.nodes import MakeMachines
 from ansible_collections.carve.vps.tests.lab.support import LabFleet
 
 

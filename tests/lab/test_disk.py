@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.carve.vps.tests.integration.support import wait_for
-from ansible_collections.carve.vps.tests.lab.conftest import Pair
 from ansible_collections.carve.vps.tests.lab.machine import Machine
+from ansible_collections.carve.vps.tests.lab.nodes import Pair
 from ansible_collections.carve.vps.tests.lab.support import LabFleet, Run, archives_served
 from ansible_collections.carve.vps.tests.lab.tiny import tiny_archive
 

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 import pytest
 from ansible_collections.carve.vps.tests.integration.support import rootfs_archive, wait_for
 from ansible_collections.carve.vps.tests.lab.checks import holds_quota, raised
-from ansible_collections.carve.vps.tests.lab.conftest import Pair
 from ansible_collections.carve.vps.tests.lab.machine import Machine
+from ansible_collections.carve.vps.tests.lab.nodes import Pair
 from ansible_collections.carve.vps.tests.lab.support import CARVE, Run, archives_served
 from ansible_collections.carve.vps.tests.lab.tiny import tiny_archive
 

@@ -10,9 +10,9 @@ import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ansible_collections.carve.vps.tests.lab.conftest import Pair
 from ansible_collections.carve.vps.tests.lab.hardware import MEMORY
 from ansible_collections.carve.vps.tests.lab.machine import Machine
+from ansible_collections.carve.vps.tests.lab.nodes import Pair
 from ansible_collections.carve.vps.tests.lab.support import LabFleet, archives_served
 from ansible_collections.carve.vps.tests.lab.tiny import tiny_archive
 

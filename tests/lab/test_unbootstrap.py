@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.carve.vps.tests.lab.conftest import Pair
+from ansible_collections.carve.vps.tests.lab.nodes import Pair
 from ansible_collections.carve.vps.tests.lab.support import archives_served
 from ansible_collections.carve.vps.tests.lab.tiny import tiny_archive
 

@@ -14,6 +14,7 @@ from typing import Any
 from .. import lock, units
 from ..builder import BuildError
 from ..engines import lxc
+from ..failure import failure
 from ..host import Host, apparmor_enabled
 from ..kernel import freezer
 from ..observe import observe
@@ -39,7 +40,7 @@ def run(params: Mapping[str, Any], check: bool, host: Host | None = None) -> dic
                 units.parse_label(word)
         place = places.parse(params["place"], params.get("ssh_key"), params.get("host_key"))
     except ValueError as error:
-        return _failure([str(error)])
+        return failure([str(error)])
     if not check:
         host.paths.make()
     try:
@@ -50,7 +51,7 @@ def run(params: Mapping[str, Any], check: bool, host: Host | None = None) -> dic
             else _restored(host, place, params, check)
         )
     except _ERRORS as error:
-        return _failure([_words(host, error)])
+        return failure([_words(host, error)])
 
 
 def _words(host: Host, error: Exception) -> str:
@@ -61,7 +62,7 @@ def _present(host: Host, place: Place, params: Mapping[str, Any], check: bool) -
     fleet, name = params["fleet"], params.get("name") or schedule.stamp(datetime.now(timezone.utc))
     errors = [wrong for container in params["containers"] if (wrong := _not_here(host, fleet, container))]
     if errors:
-        return _failure(errors)
+        return failure(errors)
     todo = [container for container in params["containers"] if name not in place.names(f"{fleet}/{container}")]
     done, made = [], {}
     for container in todo:
@@ -85,7 +86,7 @@ def _not_here(host: Host, fleet: str, container: str) -> str | None:
 
 def _restored(host: Host, place: Place, params: Mapping[str, Any], check: bool) -> dict[str, Any]:
     if len(params["containers"]) != 1:
-        return _failure(["one container is restored at a time; write one name in containers"])
+        return failure(["one container is restored at a time; write one name in containers"])
     fleet, container = params["fleet"], params["containers"][0]
     target = params.get("restore_as") or container
     name = restore.find(place, fleet, container, params.get("name"))
@@ -93,7 +94,7 @@ def _restored(host: Host, place: Place, params: Mapping[str, Any], check: bool) 
     patience = float(params["lock_timeout"])
     if check:
         errors = restore.why_not(host, content, target, observe(host).node)
-        return _failure(errors) if errors else _done(content, target, name)
+        return failure(errors) if errors else _done(content, target, name)
     with shelf.alone(host.paths, patience), _locked(host, target, patience):
         freezer.thaw_leftovers(host.paths, host.cgroup)
         restore.restore(host, place, content, target)
@@ -122,8 +123,4 @@ def _public(content: Mapping[str, Any], path: str) -> dict[str, Any]:
 
 def _result(told: Mapping[str, Any], done: list[str], errors: list[str], before: str, after: str) -> dict[str, Any]:
     result = {"changed": bool(done), "containers": done, "diff": {"before": before, "after": after}, "errors": errors}
-    return {**told, **result, **(_failure(errors) if errors else {})}
-
-
-def _failure(errors: list[str]) -> dict[str, Any]:
-    return {"failed": True, "msg": "\n".join(errors), "errors": errors}
+    return {**told, **result, **(failure(errors) if errors else {})}

@@ -187,15 +187,15 @@ def start(host: Host, box: Box) -> int:
     host.cgroup.remove_leftovers(box.name)
     _lift_what_is_counted_together()
     log, note = _log(host, box.name), host.paths.failure(box.name)
-    for file in (log, note):
+    for file in (log, note, host.paths.restored(box.name)):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(file)
     command = ["lxc-start", "-P", host.paths.containers, "-n", box.name, "-d", "-o", log, "-l", "INFO"]
     result = _run(command)
     pid = init_pid(host, box.name) if result.returncode == 0 else None
     if pid is None:
-        why = (files.read(note) or "").strip() or _why(log) or result.stderr.strip() or "its init ended at once"
-        raise EngineError(f"{box.name} does not start: {why}")
+        said = (files.read(note) or "").strip() or why(log) or result.stderr.strip() or "its init ended at once"
+        raise EngineError(f"{box.name} does not start: {said}")
     return pid
 
 
@@ -212,7 +212,7 @@ def _lift_what_is_counted_together() -> None:
 def forget(host: Host, name: str) -> None:
     """Remove what LXC keeps of a container outside its directory."""
     host.cgroup.remove_leftovers(name)
-    for file in (_log(host, name), host.paths.failure(name)):
+    for file in (_log(host, name), host.paths.failure(name), host.paths.restored(name)):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(file)
 
@@ -221,7 +221,7 @@ def _log(host: Host, name: str) -> str:
     return f"{host.paths.run}/{name}.log"
 
 
-def _why(log: str) -> str:
+def why(log: str) -> str:
     """The lines of LXC's log that say what went wrong."""
     lines = (files.read(log) or "").splitlines()
     for level in (" ERROR ", " WARN "):
@@ -233,14 +233,21 @@ def _why(log: str) -> str:
 
 def stop(host: Host, box: Box, timeout: int) -> None:
     """Shut a container down cleanly, or kill it after ``timeout`` seconds; 0 kills it at once."""
+    with contextlib.suppress(FileNotFoundError):  # or the hook takes its end for a reboot
+        os.unlink(host.paths.restored(box.name))
     how = ["-t", str(timeout)] if timeout else ["-k"]
     result = _run(["lxc-stop", "-P", host.paths.containers, "-n", box.name, *how])
-    deadline = time.monotonic() + 10
-    while init_pid(host, box.name) is not None:
+    await_end(host, box.name, result.stderr.strip())
+
+
+def await_end(host: Host, name: str, said: str = "") -> None:
+    """Wait for the end of a container that has been told to end, and of its monitor. Raises ``EngineError``."""
+    deadline = time.monotonic() + _SETTLING
+    while init_pid(host, name) is not None:
         if time.monotonic() > deadline:
-            raise EngineError(f"{box.name} does not stop: {result.stderr.strip() or 'its init lives on'}")
+            raise EngineError(f"{name} does not stop: {said or 'its init lives on'}")
         time.sleep(0.02)
-    await_monitor(host, box.name)
+    await_monitor(host, name)
 
 
 def _run(command: list[str]) -> subprocess.CompletedProcess[str]:

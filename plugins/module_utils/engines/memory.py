@@ -45,12 +45,12 @@ def carry_out(plan: Plan, node: NodeSeen, fleet: str) -> NodeSeen:
 def running(seen: ContainerSeen) -> ContainerSeen:
     """A container that has just started: the kernel shows what is recorded and nothing else."""
     found = {**seen.seen, **{path: value for path, value in seen.recorded.items() if row(path) in LIVE_ROWS}}
-    return replace(seen, running=True, seen=found, looked=FILE_ROWS | LIVE_ROWS, ram_in_use=0)
+    return replace(seen, running=True, suspended=False, seen=found, looked=FILE_ROWS | LIVE_ROWS, ram_in_use=0)
 
 
 def stopped(seen: ContainerSeen) -> ContainerSeen:
     found = {path: value for path, value in seen.seen.items() if path in FILE_ROWS}
-    return replace(seen, running=False, seen=found, looked=FILE_ROWS, ram_in_use=0)
+    return replace(seen, running=False, suspended=False, seen=found, looked=FILE_ROWS, ram_in_use=0)
 
 
 def _template(templates: dict[str, frozenset[str]], step: Step) -> None:
@@ -80,6 +80,10 @@ def _start(seen: ContainerSeen, step: Step) -> ContainerSeen:
 
 def _stop(seen: ContainerSeen, step: Step) -> ContainerSeen:
     return stopped(_keep(seen, {"state": "stopped"}))
+
+
+def _suspend(seen: ContainerSeen, step: Step) -> ContainerSeen:
+    return replace(stopped(_keep(seen, {"state": "suspended"})), suspended=True)
 
 
 def _prove(seen: ContainerSeen, step: Step) -> ContainerSeen:
@@ -125,6 +129,8 @@ def row(path: str) -> str:
 _DEEDS: Mapping[str, Callable[[ContainerSeen, Step], ContainerSeen]] = {
     "start": _start,
     "stop": _stop,
+    "suspend": _suspend,
+    "resume": _start,
     "restart": _restart,
     "change": _change,
     "prove": _prove,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from .base import Facet
 from .boot import Boot
 from .cards import Cards
+from .checkpoint import Checkpoint
 from .cpu import Cpu
 from .devices import Devices, Features
 from .disk import Disk
@@ -30,6 +31,7 @@ ALL: tuple[Facet, ...] = (
     Timezone(),
     Users(),
     Security(),
+    Checkpoint(),
     Cpu(),
     Memory(),
     Io(),

@@ -26,5 +26,5 @@ class Boot(Facet):
 
 
 def starts_with_node(box: Box) -> bool:
-    """A container that is declared stopped stays so, whatever ``autostart`` says of its better days."""
-    return bool(box.record.fields["autostart"]) and box.record.fields["state"] != "stopped"
+    """A container that is declared stopped or suspended stays so, whatever ``autostart`` says of its better days."""
+    return bool(box.record.fields["autostart"]) and box.record.fields["state"] not in ("stopped", "suspended")

@@ -124,6 +124,12 @@ def ends(box: Box, fields: Mapping[str, Any] | None = None) -> dict[str, dict[st
     return {host_end(box, interface): options for interface, options in found.items()}
 
 
+def bridged(box: Box) -> dict[str, list[str]]:
+    """The addresses of bridged interfaces, whose neighbours have to learn where they are when they come."""
+    found = interfaces(box.record.fields)
+    return {name: options.get("ip", []) for name, options in found.items() if options["mode"] == "bridged"}
+
+
 def enclose(box: Box) -> None:
     """Hold a container that is about to start to its own addresses and to its networks' firewalls.
 

@@ -20,7 +20,8 @@ from .. import files
 from ..paths import Paths
 from .cgroup import Cgroup
 
-_PATIENCE = 10.0  # seconds; what hangs in the kernel does not freeze
+_PATIENCE = 30.0  # seconds; what hangs in the kernel does not freeze
+_ANEW = 1.0  # seconds after which version 1 is asked again, from the start
 _V1, _V2 = ("FROZEN", "THAWED"), ("1", "0")
 
 
@@ -67,11 +68,17 @@ def _control(group: Cgroup, name: str) -> tuple[str, tuple[str, str]]:
 
 def _freeze(group: Cgroup, name: str, file: str, word: str) -> None:
     deadline = time.monotonic() + _PATIENCE
-    _write(file, word)
-    while not is_frozen(group, name):
-        if time.monotonic() > deadline:
+    while True:
+        _write(file, word)
+        anew = min(time.monotonic() + _ANEW, deadline) if group.version == 1 else deadline
+        while time.monotonic() < anew:
+            if is_frozen(group, name):
+                return
+            time.sleep(0.002)
+        if anew == deadline:
             raise OSError(f"{name} cannot be frozen: a process in it hangs in the kernel")
-        time.sleep(0.002)
+        # Version 1 may stay between its two states where processes wait for each other while they are frozen.
+        _write(file, _V1[1])
 
 
 def _write(file: str, word: str) -> None:

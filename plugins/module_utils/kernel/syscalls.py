@@ -46,7 +46,7 @@ _OPEN_TREE, _MOVE_MOUNT, _FSOPEN, _FSCONFIG, _FSMOUNT, _OPENAT2, _MOUNT_SETATTR 
 _SETRESUID = {"x86_64": 117, "aarch64": 147, "riscv64": 147, "ppc64le": 169, "s390x": 208}.get(os.uname().machine)
 _RENAME_EXCHANGE = 2
 _PR_SET_PDEATHSIG = 1
-_MS_REC, _MS_PRIVATE = 0x4000, 0x40000
+_MS_REC, _MS_PRIVATE, _MS_SHARED = 0x4000, 0x40000, 0x100000
 _FSCONFIG_SET_FLAG, _FSCONFIG_SET_STRING, _FSCONFIG_CMD_CREATE = 0, 1, 6
 
 
@@ -134,6 +134,11 @@ def make_mounts_private() -> None:
     _check(_libc.mount(None, b"/", None, _MS_REC | _MS_PRIVATE, None), "mount --make-rprivate /")
 
 
+def make_mount_shared(place: str) -> None:
+    """mount(2), MS_SHARED: the mount gets a peer group; what it received it goes on to receive."""
+    _check(_libc.mount(None, os.fsencode(place), None, _MS_SHARED, None), f"mount --make-shared {place}")
+
+
 def filesystem_type(fd: int) -> int:
     """fstatfs(2): the magic number of the file system that a descriptor is on."""
     buffer = ctypes.create_string_buffer(256)
@@ -141,9 +146,14 @@ def filesystem_type(fd: int) -> int:
     return int(ctypes.c_long.from_buffer(buffer).value)
 
 
-def sync_filesystem(fd: int) -> None:
-    """syncfs(2): put on disk what was written to the filesystem that a descriptor is on."""
-    _check(_libc.syncfs(fd), "syncfs")
+def sync_filesystem(at: int | str) -> None:
+    """syncfs(2): put on disk what was written to the filesystem that a descriptor or a path is on."""
+    fd = os.open(at, os.O_RDONLY | os.O_CLOEXEC) if isinstance(at, str) else at
+    try:
+        _check(_libc.syncfs(fd), "syncfs")
+    finally:
+        if isinstance(at, str):
+            os.close(fd)
 
 
 def setns(fd: int, kind: int) -> None:

@@ -16,9 +16,10 @@ CONTAINER: tuple[Field, ...] = (
         "choice",
         "power",
         "live",
-        "What should be: C(running), C(stopped), C(absent) (destroyed), or C(keep), which leaves power as it is found.",
+        "What should be: C(running), C(stopped), C(suspended) (processes and memory on disk, not running), "
+        "C(absent) (destroyed), or C(keep), which leaves power as it is found.",
         "running",
-        choices=("running", "stopped", "absent", "keep"),
+        choices=("running", "stopped", "suspended", "absent", "keep"),
     ),
     Field(
         "template", "label", "rootfs", "rebuild", "The template that the container is cloned from.", example="debian-13"
@@ -394,6 +395,15 @@ CONTAINER: tuple[Field, ...] = (
         "restart",
         "Capabilities that no process inside can ever have (capabilities(7)).",
         example=["sys_ptrace", "net_raw"],
+    ),
+    Field(
+        "live_migration",
+        "bool",
+        "checkpoint",
+        "restart",
+        "Whether the container is built and booted so that it can be suspended with its memory, and moved while it "
+        "runs. It gives up what systemd confines its services by inside the container. No, unless given.",
+        example=True,
     ),
     Field(
         "timezone",

@@ -9,19 +9,29 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from .. import bridges, builder, facets, files, plan_disk, power, removal, rootfs, slots, store, usage
+from .. import bridges, builder, facets, files, gate, plan_disk, power, removal, rootfs, slots, store, usage
+from ..checkpoint import fitness, look, suspend
 from ..engines import lxc
 from ..facets import disk, network
 from ..host import Box, Host
-from ..kernel import announce, quota
+from ..kernel import announce, netlink, quota, syscalls
 from ..plan_networks import wanted_bridge
 from ..record import Record, load
 from ..steps import NodeSeen
+from ..units import bare
 from . import session
 from .remote import MoveError
+
+# What systemd may say of itself (systemctl(1), is-system-running), and how long it may take to.
+_ANSWERS = ["initializing", "starting", "running", "degraded", "maintenance"]
+_ANSWERING = 60
+
+# In the directory that a container's files are sent to: the move that sends them.
+_ATTEMPT = "attempt"
 
 # What is told to the source, as JSON.
 Answer = dict[str, Any]
@@ -37,10 +47,12 @@ def examine(host: Host, name: str, content: Mapping[str, Any]) -> Answer:
     """Whether a container can come here; makes the place that its files are to be sent to.
 
     ``template`` is the directory of the template version that it will lie on, ``copy_template`` whether that has to be
-    sent first, ``empty`` whether nothing of it was sent before. Raises ``MoveError`` with every reason against it.
+    sent first, ``live`` what keeps it from being made anew here from its memory, ``empty`` whether nothing of it was
+    sent before. Raises ``MoveError`` with every reason against it.
     """
     record = _record(name, content)
-    reasons = [*_taken(host, name), *_ids(host, record), *_bridges(record), *_limits(host, record)]
+    reasons = [*_taken(host, name), *_ids(host, record), *_addresses(host, record), *_bridges(record)]
+    reasons += _limits(host, record)
     reasons += [reason for facet in facets.ALL for reason in facet.lacks(host, record.fields)]
     version, send = record.digest, False
     if record.backend == rootfs.OVERLAY:
@@ -48,11 +60,13 @@ def examine(host: Host, name: str, content: Mapping[str, Any]) -> Answer:
         reasons += [] if send else _backend(host, record, version)
     if reasons:
         raise MoveError("; ".join(reasons))
+    live = [*look.lacking(host), *fitness.unlike(content["live"], look.traits(host))] if content.get("live") else []
     template = record.fields["template"]
     empty = not os.path.isdir(f"{host.paths.incoming}/containers/{name}")
     for place in (f"containers/{name}", *([f"templates/{template}/{version}"] if send else [])):
         os.makedirs(f"{host.paths.incoming}/{place}", mode=0o711, exist_ok=True)
-    return {"template": version, "copy_template": send, "place": _room(host, record), "empty": empty}
+    files.write(f"{host.paths.incoming}/containers/{name}/{_ATTEMPT}", content["attempt"])
+    return {"template": version, "copy_template": send, "place": _room(host, record), "live": live, "empty": empty}
 
 
 def _limits(host: Host, record: Record) -> list[str]:
@@ -120,6 +134,20 @@ def _ids(host: Host, record: Record) -> list[str]:
     return [f"its uid range {record.slot} is not in root's line of /etc/subuid; run carve.vps.bootstrap"]
 
 
+def _addresses(host: Host, record: Record) -> list[str]:
+    """Who has its addresses here: another container, of whatever fleet, or the node itself."""
+    mine = _bare(record)
+    found = {address: f"{other.name}'s" for other in lxc.containers(host) if other.name != record.name
+             for address in mine & _bare(other.record)}  # fmt: skip
+    for link in netlink.links(routes=False).values():
+        found |= dict.fromkeys(mine & set(map(bare, link.addresses)), f"this node's, on {link.name}")
+    return [f"its address {address} is {whose}" for address, whose in sorted(found.items())]
+
+
+def _bare(record: Record) -> set[str]:
+    return {bare(one) for path, value in record.fields.items() if path.endswith(".ip") for one in value or ()}
+
+
 def _bridges(record: Record) -> list[str]:
     wanted = sorted({value for path, value in record.fields.items() if path.endswith(".bridge")})
     return [f"there is no bridge {bridge}" for bridge in wanted if not os.path.isdir(f"/sys/class/net/{bridge}")]
@@ -140,7 +168,10 @@ def take_template(host: Host, name: str, content: Mapping[str, Any]) -> Answer:
     staged = f"{host.paths.incoming}/templates/{name}/{version}"
     if builder.build_of(host.paths, name, version) is None:
         os.chmod(staged, 0o711)
+        syscalls.sync_filesystem(staged)
         builder.publish(host.paths, staged, name, version)
+        with contextlib.suppress(OSError):  # another version may be on its way
+            os.rmdir(os.path.dirname(staged))
     return {}
 
 
@@ -150,17 +181,34 @@ def adopt(host: Host, name: str, content: Mapping[str, Any]) -> Answer:
     final, staged = host.paths.container(name), f"{host.paths.incoming}/containers/{name}"
     here = load(final)
     if here is None or here.uuid != given.uuid:
+        if files.read(f"{staged}/{_ATTEMPT}") != content["attempt"]:
+            raise MoveError("what was sent of it is not here any more, or is another move's")
+        if not content.get("memory"):
+            suspend.discard(staged)  # of an attempt before this one
+        elif not suspend.is_suspended(staged):
+            raise MoveError("its memory is not here")
         _furnish(host, given, str(content["template"]), staged, final)
         usage.receive(host.paths, name, given.uuid, content.get("usage"))
+        os.unlink(f"{staged}/{_ATTEMPT}")
+        # The source removes its copy when it hears that this one runs; until then only that one is safe on a disk.
+        with store.mounted(staged) as place:
+            syscalls.sync_filesystem(place)
+        syscalls.sync_filesystem(staged)
         os.rename(staged, final)
         files.sync([host.paths.containers])
     box = Box(load(final) or given, final, lxc.init_pid(host, name))
-    if content["start"] and box.pid is None:
+    if not content["start"]:
+        return {"pid": None}
+    began = time.monotonic()
+    if box.pid is None:
         power.start(host, box)
-    if content["start"]:
-        _verify(host, box)
-        announce.addresses(box.pid or 0, _announced(box))
-    return {"pid": box.pid}
+    started = time.monotonic()
+    announce.addresses(box.pid or 0, network.bridged(box))
+    _verify(host, box)
+    if content.get("memory"):
+        _verify_init(host, box)
+    ended = time.monotonic()
+    return {"pid": box.pid, "start_s": round(started - began, 2), "verify_s": round(ended - started, 2)}
 
 
 def _furnish(host: Host, given: Record, version: str, staged: str, final: str) -> None:
@@ -192,6 +240,13 @@ def _verify(host: Host, box: Box) -> None:
         raise MoveError(f"{box.name} ended at once")
 
 
+def _verify_init(host: Host, box: Box) -> None:
+    """Whether the init of a container that was made anew answers; how its services are is not the move's doing."""
+    said = gate.wait(host, [box], {"init": _ANSWERS, "timeout": _ANSWERING})
+    if said:
+        raise MoveError(f"{box.name} was made anew here, but {said[box.name]}")
+
+
 def _is_row(row: str, path: str) -> bool:
     parts = row.split(".")
     return (f"{parts[0]}.{parts[-1]}" if len(parts) == 3 else row) == path
@@ -199,12 +254,6 @@ def _is_row(row: str, path: str) -> bool:
 
 def _holds(declared: Any, found: Any) -> bool:
     return set(declared) <= set(found) if isinstance(declared, list) and isinstance(found, list) else declared == found
-
-
-def _announced(box: Box) -> dict[str, list[str]]:
-    """The addresses of bridged interfaces, whose neighbours have to learn where they are now."""
-    found = network.interfaces(box.record.fields)
-    return {name: options.get("ip", []) for name, options in found.items() if options["mode"] == "bridged"}
 
 
 def withdraw(host: Host, name: str, content: Mapping[str, Any]) -> Answer:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import select
 import sys
 
 from .. import lock, units
@@ -28,7 +29,7 @@ _LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 # What rsync itself makes of the options in remote.py, and the places that arrival.py makes.
 _SENDING = re.compile(
     r"rsync --server -[A-Za-z.]+( --delete| --force)? --stats -@-1 --numeric-ids \. "
-    rf"(containers/{_LABEL}/(disk/)?(upper|copy)|templates/{_LABEL}/[0-9a-f]+-[0-9a-f]+)/"
+    rf"(containers/{_LABEL}/((disk/)?(upper|copy)|memory(\.ahead)?)|templates/{_LABEL}/[0-9a-f]+-[0-9a-f]+)/"
 )
 _PATIENCE = 120.0  # seconds that another run on this node may take
 
@@ -41,7 +42,9 @@ def main(_arguments: list[str]) -> int:
         os.execv(_RSYNC, command.split(" "))
     try:
         answer = _answer(command.split(), Host(paths=paths, apparmor=apparmor_enabled()))
-    except (MoveError, OSError, EngineError, lock.Busy, ValueError) as error:
+    except lock.Busy as error:
+        answer = {"error": str(error), "busy": True}
+    except (MoveError, OSError, EngineError, ValueError) as error:
         answer = {"error": str(error)}
     sys.stdout.write(json.dumps(answer))
     return 0
@@ -54,4 +57,13 @@ def _answer(words: list[str], host: Host) -> arrival.Answer:
     content = json.loads(sys.stdin.read() or "{}")
     host.paths.make()
     with lock.held(host.paths, True, {"doing": f"{verb} {name} of a move"}, _PATIENCE):
+        if not _is_heard():
+            raise MoveError("whoever has asked for this has gone")
         return arrival.VERBS[verb](host, name, content)
+
+
+def _is_heard() -> bool:
+    """Whether somebody still waits for the answer. Who has waited too long may have decided otherwise meanwhile."""
+    line = select.poll()
+    line.register(sys.stdout.fileno(), 0)
+    return not line.poll(0)

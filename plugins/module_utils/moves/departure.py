@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A container leaves its node: copied while it runs, stopped, copied again, woken at its destination.
+"""A container leaves its node: copied while it runs, stopped or suspended, copied again, woken at its destination.
 
 At every moment at most one copy runs. The source sets its copy aside before the destination may start the other one,
 and gives it up only when the destination has said that it runs. Where the destination has said no, the source takes
@@ -15,20 +15,23 @@ import contextlib
 import os
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
 
 from .. import builder, files, power, removal, rootfs, store, usage
+from ..checkpoint import look, suspend
 from ..engines import lxc
+from ..facets import checkpoint
 from ..host import Box, Host
 from ..kernel import syscalls
 from ..record import Record, load
 from ..snapshots import shelf
-from . import session
+from . import note, pace, session
+from .note import Note
 from .remote import LineBroken, MoveError, Remote
 
-# In the directory of a container that is set aside: whether it ran.
-_NOTE = "departing.json"
+AUTO, LIVE, RESTART = "auto", "live", "restart"
 MOVED, STAYED, UNKNOWN = "moved", "stayed", "unknown"
 
 
@@ -68,9 +71,13 @@ def _look_up(host: Host, name: str) -> tuple[Record | None, bool]:
     return load(f"{host.paths.departing}/{name}"), True
 
 
-def move(host: Host, name: str, remote: Remote) -> dict[str, Any]:
-    """Move one container; what came of it: ``result`` (moved, stayed, unknown), ``error``, and seconds and bytes."""
-    journey = _Journey(host, name, remote)
+def move(host: Host, name: str, remote: Remote, method: str = AUTO) -> dict[str, Any]:
+    """Move one container; what came of it: ``result`` (moved, stayed, unknown), ``error``, and seconds and bytes.
+
+    ``method`` is ``live``: with its memory, or not at all; ``restart``; or ``auto``: live where it is declared and
+    possible, else by a restart, and why.
+    """
+    journey = _Journey(host, name, remote, method)
     try:
         journey.run()
     except LineBroken as error:
@@ -85,19 +92,27 @@ def move(host: Host, name: str, remote: Remote) -> dict[str, Any]:
 class _Journey:
     """One container's move, and what is known of it so far."""
 
-    def __init__(self, host: Host, name: str, remote: Remote) -> None:
-        self._host, self._name, self._remote = host, name, remote
+    def __init__(self, host: Host, name: str, remote: Remote, method: str = AUTO) -> None:
+        self._host, self._name, self._remote, self._wanted = host, name, remote, method
+        self._method = RESTART
+        # Why it is not moved live, where it might have been.
+        self._why_not: list[str] = []
         self._numbers: dict[str, float] = {}
         self._aside = f"{host.paths.departing}/{name}"
         self.at_home = True
         self._was_running = False
+        # Whether the destination was asked to start it, and so may have it running.
+        self._asked = False
+        # Tells the files that this move has sent from those of one before it.
+        self._attempt = os.urandom(8).hex()
         # Where the destination has the writable part, below the container's directory.
         self._place = ""
         # When the first copy began of what the destination has; 0.0 where only a run that was killed has known that.
         self._copied_since: float | None = None
 
     def report(self, result: str, error: str | None = None) -> dict[str, Any]:
-        return {"result": result, "error": error, **self._numbers}
+        why_not = "; ".join(self._why_not) or None
+        return {"result": result, "error": error, "method": self._method, "not_live": why_not, **self._numbers}
 
     def run(self) -> None:
         record, aside = _look_up(self._host, self._name)
@@ -106,28 +121,64 @@ class _Journey:
         self.at_home = not aside
         if aside and self._take_up(record):
             return
+        suspend.put_right(self._host, self._name)
         if os.path.exists(f"{self._host.paths.kept}/{self._name}"):
             raise MoveError("its rebuild has not passed its gate yet; run carve.vps.apply first")
         box = Box(record, self._host.paths.container(self._name), lxc.init_pid(self._host, self._name))
-        answer = self._remote.ask("examine", self._name, self._about(record))
-        self._place = answer["place"]
+        # One that a killed move has stopped is to run again, unless it was declared to be off since.
+        before = note.read(box.directory)
+        interrupted = before is not None and before.running and record.fields["state"] == "running"
+        self._was_running = box.pid is not None or interrupted
+        asleep = suspend.is_suspended(box.directory)
+        traits = look.traits(self._host) if asleep or self._may_go_live(box) else None
+        answer = self._remote.ask("examine", self._name, {**self._about(record), "live": traits})
+        self._place, lacks = answer["place"], answer.get("live", [])
+        if asleep and lacks:
+            raise MoveError(f"it is suspended, and cannot be resumed there: {'; '.join(lacks)}")
+        self._choose(box, lacks)
         if not answer["empty"]:
             self._copied_since = 0.0
         if answer["copy_template"]:
             self._send_template(record)
         if box.pid:
             self._copy(box.directory, "first_pass")
+        if self._method == LIVE:
+            self._send_ahead(box)
         began = time.monotonic()
-        self._set_aside(box)
+        self._leave(box)
         try:
-            self._copy(self._aside, "second_pass")
+            with ThreadPoolExecutor(2) as pool:
+                sent = [pool.submit(self._copy_memory), pool.submit(self._copy, self._aside, "second_pass")]
+            for one in sent:
+                one.result()
             wanted = {**self._about(record), "template": answer["template"], "start": self._was_running}
-            self._hand_over(wanted)
+            came = self._hand_over({**wanted, "memory": suspend.is_suspended(self._aside)})
         except BaseException:
             self._come_back(record)
             raise
-        self._numbers["away_s"] = round(time.monotonic() - began, 2)
+        self._numbers["away_s"] = round(time.monotonic() - began - came.get("verify_s", 0), 2)
+        self._numbers["start_s"] = came.get("start_s", 0)
+        if self._method == LIVE:
+            parts = ("ahead_bytes", "memory_bytes")
+            pace.keep(self._host.paths, int(sum(self._numbers.get(part, 0) for part in parts)), self._numbers["away_s"])
         self._give_up()
+
+    def _may_go_live(self, box: Box) -> bool:
+        return bool(box.pid) and (self._wanted == LIVE or (self._wanted == AUTO and checkpoint.is_declared(box)))
+
+    def _choose(self, box: Box, destination_lacks: list[str]) -> None:
+        """Whether it goes with its memory. Raises ``MoveError`` where it has to and cannot; nothing is stopped yet."""
+        if not self._may_go_live(box):
+            if box.pid and self._wanted == AUTO:
+                self._why_not = ["it is not declared live_migration: true"]
+            return
+        self._why_not = [
+            *look.unfit(self._host, box),
+            *(f"at its destination: {reason}" for reason in destination_lacks),
+        ]
+        if self._why_not and self._wanted == LIVE:
+            raise MoveError(f"it cannot be moved live: {'; '.join(self._why_not)}")
+        self._method = RESTART if self._why_not else LIVE
 
     def _about(self, record: Record) -> dict[str, Any]:
         template, version = record.fields["template"], record.template_version
@@ -135,19 +186,33 @@ class _Journey:
             "record": asdict(record),
             "build": builder.build_of(self._host.paths, template, version),
             "usage": usage.load(self._host.paths, self._name, record.uuid),
+            "attempt": self._attempt,
         }
 
     def _take_up(self, record: Record) -> bool:
         """Go on with a move that did not end: whether it turns out to be over."""
+        before = note.read(self._aside) or Note()
+        self._was_running, self._asked = before.running, before.asked
+        if before.handed_to not in (None, self._remote.node):
+            raise MoveError(f"it may run on {before.to}; move it there again, or let {before.to} answer an apply")
+        if not self._asked:
+            self._come_back(record)
+            return False
         answer = self._remote.ask_until_answered("arrived", self._name, self._about(record))
-        self._was_running = was_running(self._host, self._name)
-        if answer["arrived"]:
-            wanted = {**self._about(record), "template": record.template_version, "start": self._was_running}
-            self._remote.ask_until_answered("adopt", self._name, wanted)
-            self._give_up()
-            return True
-        self._come_back(record)
-        return False
+        if not answer["arrived"]:
+            self._come_back(record)
+            return False
+        memory = suspend.is_suspended(self._aside)
+        wanted = {**self._about(record), "template": record.template_version, "start": self._was_running}
+        try:
+            self._remote.ask_until_answered("adopt", self._name, {**wanted, "memory": memory})
+        except LineBroken:
+            raise
+        except MoveError:
+            self._come_back(record)
+            raise
+        self._give_up()
+        return True
 
     def _send_template(self, record: Record) -> None:
         """Send the template below the container, unless another container's move has just done it."""
@@ -164,55 +229,111 @@ class _Journey:
         with store.mounted(directory) as place:
             part = "copy" if os.path.isdir(f"{place}/copy") else "upper"
             since, self._copied_since = self._copied_since, time.time()
-            _write_back(place)
+            # From now on, what is written gives its file a new time; pages that waited to be written would not.
+            syscalls.sync_filesystem(place)
             sent = self._remote.copy(f"{place}/{part}", f"containers/{self._name}/{self._place}{part}", since)
         self._numbers[f"{number}_bytes"] = sent
         self._numbers[f"{number}_s"] = round(time.monotonic() - began, 2)
 
+    def _send_ahead(self, box: Box) -> None:
+        began = time.monotonic()
+        if suspend.write_ahead(self._host, box):
+            self._numbers["ahead_bytes"] = self._send_images(box.directory, suspend.AHEAD)
+            self._numbers["ahead_s"] = round(time.monotonic() - began, 2)
+
+    def _copy_memory(self) -> None:
+        if suspend.is_suspended(self._aside):
+            began = time.monotonic()
+            if "ahead_bytes" not in self._numbers and os.path.isdir(f"{self._aside}/{suspend.AHEAD}"):
+                self._send_images(self._aside, suspend.AHEAD)
+            self._numbers["memory_bytes"] = self._send_images(self._aside, suspend.WHOLE)
+            self._numbers["memory_s"] = round(time.monotonic() - began, 2)
+
+    def _send_images(self, directory: str, name: str) -> int:
+        return self._remote.copy(f"{directory}/{name}", f"containers/{self._name}/{name}")
+
+    def _leave(self, box: Box) -> None:
+        """Stop it, or suspend it, and set it aside. Where that fails it runs here again."""
+        Note(self._was_running, self._remote.node).write(box.directory)
+        try:
+            self._set_aside(box)
+        except BaseException:
+            note.remove(box.directory)
+            self._run_again(box)
+            raise
+        self.at_home = False
+
     def _set_aside(self, box: Box) -> None:
-        self._was_running = box.pid is not None
+        if box.pid and self._method == LIVE:
+            self._suspend(box)
         if box.pid:
             power.stop(self._host, box)
         rootfs.unmount(box.directory)
         os.makedirs(self._host.paths.departing, mode=0o711, exist_ok=True)
-        files.write_json(f"{box.directory}/{_NOTE}", {"running": self._was_running})
         os.rename(box.directory, self._aside)
         files.sync([self._host.paths.containers, self._host.paths.departing])
-        self.at_home = False
 
-    def _hand_over(self, wanted: Mapping[str, Any]) -> None:
-        """Let the destination adopt the container; when the line breaks, ask until it is known whether it has."""
+    def _suspend(self, box: Box) -> None:
+        """Put it to disk. Where that fails it runs on, and is stopped where that is allowed."""
+        began = time.monotonic()
         try:
-            self._remote.ask("adopt", self._name, wanted)
+            suspend.suspend(self._host, box)
+            self._numbers["dump_s"] = round(time.monotonic() - began, 2)
+        except lxc.EngineError as error:
+            if self._wanted == LIVE:
+                raise
+            self._method, self._why_not = RESTART, [str(error)]
+
+    def _hand_over(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
+        """Let the destination adopt the container; when the line breaks, ask until it is known whether it has."""
+        Note(self._was_running, self._remote.node, asked=True).write(self._aside)
+        self._asked = True
+        try:
+            return self._remote.ask("adopt", self._name, wanted)
         except LineBroken:
-            self._remote.ask_until_answered("adopt", self._name, wanted)
+            return self._remote.ask_until_answered("adopt", self._name, wanted)
 
     def _come_back(self, record: Record) -> None:
-        """Be here again as before. Only after the destination has said that it has nothing of the container."""
-        self._remote.ask_until_answered("withdraw", self._name, self._about(record))
+        """Be here again as before; once the destination was asked, only after it has said that it has nothing of it."""
+        if self._asked:
+            self._remote.ask_until_answered("withdraw", self._name, self._about(record))
         box = put_back(self._host, self._name)
         self.at_home = True
-        if self._was_running:
-            power.start(self._host, box)
+        self._run_again(box)
+        if not self._asked:
+            # What was sent is of no use; where that is not heard now, the node's next run removes it.
+            with contextlib.suppress(MoveError):
+                self._remote.ask("withdraw", self._name, self._about(record))
+
+    def _run_again(self, box: Box) -> None:
+        """See to it that it runs here, if it did. Raises ``MoveError`` where it does not."""
+        box.pid = lxc.init_pid(self._host, self._name)
+        if not self._was_running or box.pid:
+            return
+        from_memory = suspend.is_suspended(box.directory)
+        try:
+            try:
+                power.start(self._host, box)
+            except lxc.EngineError as error:
+                if not from_memory:
+                    raise
+                # Its files are as its memory has left them, as after a power cut.
+                self._why_not.append(
+                    f"back here it could not be made anew from its memory either, and was started: {error}"
+                )
+                suspend.discard(box.directory)
+                power.start(self._host, box)
+        except (lxc.EngineError, OSError) as error:
+            raise MoveError(f"it does not run: it could not be started here again: {error}") from error
 
     def _give_up(self) -> None:
         discard(self._host, self._name)
 
 
-def _write_back(place: str) -> None:
-    """From now on, whatever is written gives its file a new time; of pages that wait to be written, it would not."""
-    fd = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        syscalls.sync_filesystem(fd)
-    finally:
-        os.close(fd)
-
-
 def put_back(host: Host, name: str) -> Box:
     """Make a container that was set aside one of this node's again, not started."""
     aside, final = f"{host.paths.departing}/{name}", host.paths.container(name)
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(f"{aside}/{_NOTE}")
+    note.remove(aside)
     os.rename(aside, final)
     files.sync([host.paths.containers, host.paths.departing])
     record = load(final)
@@ -228,4 +349,4 @@ def discard(host: Host, name: str) -> None:
 
 def was_running(host: Host, name: str) -> bool:
     """Whether a container that is set aside ran before."""
-    return bool((files.read_json(f"{host.paths.departing}/{name}/{_NOTE}") or {}).get("running"))
+    return (note.read(f"{host.paths.departing}/{name}") or Note()).running

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from .. import desired, lock
+from ..failure import failure
 from ..host import Host, apparmor_enabled
 from ..model import Problem
 from ..paths import Paths
@@ -34,7 +35,7 @@ def at_destination(params: Mapping[str, Any], host: Host | None = None) -> Resul
     problems: list[Problem] = []
     networks = desired.networks_of(params.get("networks") or {}, problems)
     if problems:
-        return _failed([str(problem) for problem in problems])
+        return failure([str(problem) for problem in problems])
     try:
         with lock.held(host.paths, True, {"doing": "a move"}, _PATIENCE):
             arrival.make_bridges(host, params["fleet"], networks, params.get("bridges") or [])
@@ -42,7 +43,7 @@ def at_destination(params: Mapping[str, Any], host: Host | None = None) -> Resul
             host.paths, params["session"], params["key"], params.get("address"), params.get("port")
         )
     except (MoveError, lock.Busy, OSError) as error:
-        return _failed([str(error)])
+        return failure([str(error)])
     return {"changed": True, "port": opened[0], "host_key": opened[1]}
 
 
@@ -52,7 +53,7 @@ def at_source(params: Mapping[str, Any], check: bool, host: Host | None = None) 
     names, ident = list(params["containers"]), params["session"]
     problems = departure.problems(host, params["fleet"], names)
     if problems:
-        return _failed(problems)
+        return failure(problems)
     if check:
         return {"changed": params["state"] == "done"}
     host.paths.make()
@@ -61,31 +62,29 @@ def at_source(params: Mapping[str, Any], check: bool, host: Host | None = None) 
             key = departure.prepare(host, ident)
             return {"changed": False, "key": key, "bridges": departure.bridges(host, names)}
         with lock.held(host.paths, True, {"fleet": params["fleet"], "doing": "a move"}, _PATIENCE):
-            remote = Remote(host.paths.move(ident), params["address"], params["port"], params["host_key"])
-            moves = _each(host, names, remote)
+            where = (params["address"], params["port"], params["host_key"])
+            remote = Remote(host.paths.move(ident), params.get("destination") or params["address"], *where)
+            moves = _each(host, names, remote, params.get("method") or departure.AUTO)
     except (MoveError, lock.Busy, OSError) as error:
-        return _failed([str(error)])
+        return failure([str(error)])
     finally:
         if params["state"] == "done":
             session.close(host.paths, ident)
     errors = [f"{name}: {_said(came)}" for name, came in moves.items() if came["result"] != departure.MOVED]
     result = {"changed": any(came["result"] == departure.MOVED for came in moves.values()), "moves": moves}
-    return {**result, **_failed(errors)} if errors else result
+    return {**result, **failure(errors)} if errors else result
 
 
-def _each(host: Host, names: Sequence[str], remote: Remote) -> dict[str, Any]:
+def _each(host: Host, names: Sequence[str], remote: Remote, method: str) -> dict[str, Any]:
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        return dict(zip(names, pool.map(lambda name: departure.move(host, name, remote), names)))
+        return dict(zip(names, pool.map(lambda name: departure.move(host, name, remote, method), names)))
 
 
 def _said(came: Mapping[str, Any]) -> str:
     if came["result"] == departure.UNKNOWN:
         return f"it is set aside here, and runs nowhere that is known ({came['error']}); run the same move again"
-    return f"stays where it was: {came['error']}"
-
-
-def _failed(errors: Sequence[str]) -> Result:
-    return {"failed": True, "msg": "\n".join(errors), "errors": list(errors)}
+    beside = f" ({came['not_live']})" if came.get("not_live") else ""
+    return f"stays where it was: {came['error']}{beside}"
 
 
 def _host() -> Host:

@@ -42,7 +42,9 @@ class LineBroken(MoveError):
 class Remote:
     """The destination, as the source speaks to it."""
 
-    def __init__(self, directory: str, address: str, port: int, host_key: str) -> None:
+    def __init__(self, directory: str, node: str, address: str, port: int, host_key: str) -> None:
+        # Its name in the inventory.
+        self.node = node
         self._address = address
         # Containers of one template move side by side; their template goes once.
         self.sending_templates = threading.Lock()
@@ -53,7 +55,7 @@ class Remote:
             "ssh", "-F", "none", "-i", f"{directory}/key", "-p", str(port), "-o", "IdentitiesOnly=yes",
             "-o", "BatchMode=yes", "-o", f"UserKnownHostsFile={known}", "-o", "GlobalKnownHostsFile=/dev/null",
             "-o", "HostKeyAlias=carve-destination", "-o", "StrictHostKeyChecking=yes", "-o", "ConnectTimeout=10",
-            "-o", "ServerAliveInterval=10", "-o", "ServerAliveCountMax=3", "-o", "LogLevel=ERROR", "-l", "root",
+            "-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=4", "-o", "LogLevel=ERROR", "-l", "root",
         ]  # fmt: skip
 
     def ask(self, verb: str, name: str, content: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -67,6 +69,8 @@ class Remote:
         except ValueError:
             said = result.stderr.strip() or f"ssh ended with {result.returncode}"
             raise LineBroken(f"the destination {self._address} does not answer: {said}") from None
+        if answer.get("busy"):
+            raise LineBroken(f"the destination {self._address} is busy: {answer['error']}")
         if "error" in answer:
             raise MoveError(str(answer["error"]))
         return dict(answer)

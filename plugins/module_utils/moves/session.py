@@ -11,6 +11,7 @@ but ``arrive``, and lies in ``/run``, so that nothing of it outlives the node's 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import shutil
@@ -39,7 +40,8 @@ UsePAM yes
 DisableForwarding yes
 PermitTTY no
 PermitUserRC no
-ClientAliveInterval 15
+ClientAliveInterval 5
+ClientAliveCountMax 4
 MaxStartups 50
 PrintMotd no
 """
@@ -56,7 +58,7 @@ def open_for(paths: Paths, ident: str, public_key: str, address: str | None, por
     command = f'restrict,command="{LIBRARY}/arrive {ident}" {public_key}\n'
     files.write(f"{directory}/authorized_keys", command, mode=0o600)
     for number in [port] if port else PORTS:
-        if _serve(directory, address, number):
+        if _is_free(address, number) and _serve(directory, address, number):
             return number, (files.read(f"{directory}/host_key.pub") or "").strip()
     said = (files.read(f"{directory}/log") or "").strip().splitlines()
     close(paths, ident)
@@ -79,6 +81,26 @@ def make_key(path: str) -> str:
     if result.returncode:
         raise MoveError(f"no key can be made: {(result.stderr or result.stdout).strip()}")
     return (files.read(f"{path}.pub") or "").strip()
+
+
+def _is_free(address: str | None, port: int) -> bool:
+    """Whether nobody listens there. sshd is content with one family, and then the other one leads to a stranger."""
+    families = {socket.AF_INET: "0.0.0.0", socket.AF_INET6: "::"}
+    if address:
+        families = {socket.AF_INET6 if ":" in address else socket.AF_INET: address}
+    for family, host in families.items():
+        try:
+            with socket.socket(family) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if family == socket.AF_INET6:
+                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                probe.bind((host, port))
+                # Only then does the kernel look whether another socket listens on an address of these.
+                probe.listen(1)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return False
+    return True
 
 
 def _serve(directory: str, address: str | None, port: int) -> bool:

@@ -12,8 +12,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from .. import files, lock, units
+from ..checkpoint import look
 from ..engines import lxc
-from ..host import Host, apparmor_enabled
+from ..failure import failure
+from ..host import Box, Host, apparmor_enabled
 from ..kernel import freezer
 from ..record import Record, load
 from . import back, shelf, take
@@ -30,12 +32,12 @@ def run(params: Mapping[str, Any], check: bool, host: Host | None = None) -> dic
         for word in (params["name"], *names):
             units.parse_label(word)
     except ValueError as error:
-        return _failure([str(error)])
+        return failure([str(error)])
     state, snapshot = params["state"], str(params["name"])
     before = {name: shelf.listed(host.paths, name) for name in names}
     todo, errors = _todo(host, params, names, before)
     if errors:
-        return _failure(errors)
+        return failure(errors)
     if check:
         after = {name: _predicted(before[name], state, snapshot, name in todo) for name in names}
         return _result(todo, state, snapshot, _names(before), after, before, [])
@@ -43,7 +45,7 @@ def run(params: Mapping[str, Any], check: bool, host: Host | None = None) -> dic
     done: list[str] = []
     for name in todo:
         try:
-            _do(host, state, name, snapshot, float(params["lock_timeout"]), "restart" in (params.get("allow") or ()))
+            _do(host, params, name)
             done.append(name)
         except (SnapshotError, lxc.EngineError, lock.Busy, OSError) as error:
             errors.append(f"{name}: {words(host, error)}")
@@ -76,17 +78,30 @@ def _wrong(host: Host, params: Mapping[str, Any], name: str, now: Record | None,
     if now is None:
         return f"{name} is not on this node"
     if params["state"] == PRESENT:
-        stale = one is not None and one.record.uuid != now.uuid
-        return f"{params['name']} is a snapshot of an earlier container {name}; delete it first" if stale else None
+        return _cannot_take(host, params, now, one)
     if one is None:
         have = ", ".join(found.name for found in shelf.listed(host.paths, name))
         return f"{name} has no snapshot {params['name']}; {f'it has {have}' if have else 'it has none'}"
-    return back.why_not(host, now, one, "restart" in (params.get("allow") or ()))
+    return back.why_not(host, now, one, "restart" in (params.get("allow") or ()), params.get("memory"))
 
 
-def _do(host: Host, state: str, name: str, snapshot: str, patience: float, may_restart: bool) -> None:
+def _cannot_take(host: Host, params: Mapping[str, Any], now: Record, one: Snapshot | None) -> str | None:
+    snapshot, name, memory = params["name"], now.name, bool(params.get("memory"))
+    if one is not None and one.record.uuid != now.uuid:
+        return f"{snapshot} is a snapshot of an earlier container {name}; delete it first"
+    if one is not None and memory and one.memory is None:
+        return f"{snapshot} of {name} was taken without memory; delete it first, or take another name"
+    if one is None and memory:
+        unfit = look.unfit(host, Box(now, host.paths.container(name), lxc.init_pid(host, name)))
+        return f"the memory of {name} cannot be kept: {'; '.join(unfit)}" if unfit else None
+    return None
+
+
+def _do(host: Host, params: Mapping[str, Any], name: str) -> None:
+    state, snapshot, patience = params["state"], str(params["name"]), float(params["lock_timeout"])
+    may_restart, memory = "restart" in (params.get("allow") or ()), params.get("memory")
     if state == PRESENT:
-        take.take(host, name, snapshot, patience=patience)
+        take.take(host, name, snapshot, patience=patience, memory=bool(memory))
         return
     with shelf.alone(host.paths, patience):
         if state == ABSENT:
@@ -97,10 +112,10 @@ def _do(host: Host, state: str, name: str, snapshot: str, patience: float, may_r
             now, one = load(host.paths.container(name)), shelf.load(host.paths, name, snapshot)
             if now is None or one is None:
                 raise SnapshotError("it or its snapshot has just been removed")
-            wrong = back.why_not(host, now, one, may_restart)
+            wrong = back.why_not(host, now, one, may_restart, memory)
             if wrong is not None:
                 raise SnapshotError(wrong)
-            back.roll_back(host, now, one)
+            back.roll_back(host, now, one, memory)
 
 
 def words(host: Host, error: Exception) -> str:
@@ -146,8 +161,4 @@ def _result(
         "diff": {side: "".join(lines) for side, lines in sides.items()},
         "errors": errors,
     }
-    return {**result, **_failure(errors)} if errors else result
-
-
-def _failure(errors: list[str]) -> dict[str, Any]:
-    return {"failed": True, "msg": "\n".join(errors), "errors": errors}
+    return {**result, **failure(errors)} if errors else result

@@ -14,9 +14,12 @@ import contextlib
 import errno
 import os
 from dataclasses import replace
+from typing import Any
 
 from .. import builder, files, power, remake, rootfs, trees, units
+from ..checkpoint import fitness, look, shot, suspend
 from ..engines import lxc
+from ..facets import network
 from ..host import Box, Host
 from ..paths import RETURNING
 from ..record import Record
@@ -25,13 +28,18 @@ from .shelf import Snapshot, SnapshotError
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def why_not(host: Host, now: Record, snapshot: Snapshot, may_restart: bool) -> str | None:
-    """What keeps a container from going back, and what to do about it."""
+def why_not(host: Host, now: Record, snapshot: Snapshot, may_restart: bool, memory: bool | None) -> str | None:
+    """What keeps a container from going back, and what to do about it.
+
+    ``memory``: whether its processes are to be those of the snapshot, too; nothing: where it has them.
+    """
     name, old = now.name, snapshot.record
     if old.uuid != now.uuid:
         return f"{snapshot.name} is a snapshot of an earlier container {name}; delete it"
     if os.path.exists(f"{host.paths.kept}/{name}"):
         return f"the rebuild of {name} has not passed its gate yet; run carve.vps.apply first"
+    if suspend.is_suspended(host.paths.container(name)):
+        return f"{name} is suspended, and its memory would not know of it; state: running or stopped first"
     template, version = old.fields["template"], old.template_version
     if old.backend == rootfs.OVERLAY and builder.build_of(host.paths, template, version) is None:
         return f"{snapshot.name} lies on {template}@{version}, which is not on this node any more"
@@ -44,36 +52,80 @@ def why_not(host: Host, now: Record, snapshot: Snapshot, may_restart: bool) -> s
         return (
             f"{snapshot.name} of {name} has {snapshot.about['files']} files, and inodes is {most}; declare more first"
         )
+    if memory is not False and (memory or snapshot.memory):
+        changed = _without_memory(host, now, snapshot)
+        if changed is not None:
+            return changed
     if not may_restart and lxc.init_pid(host, name):
         return f"{name} runs, and is restarted to be rolled back; allow: restart, or stop it first"
     return None
 
 
-def roll_back(host: Host, now: Record, snapshot: Snapshot) -> None:
-    """Make a container's files those of a snapshot. The caller has the node's lock, and ``why_not`` had nothing to say.
+def _without_memory(host: Host, now: Record, snapshot: Snapshot) -> str | None:
+    """Why its processes cannot be made anew as they were."""
+    said = f"{snapshot.name} of {now.name}"
+    if snapshot.memory is None:
+        return f"{said} has no memory; leave memory out"
+    if (now.slot, _interfaces(now)) != (snapshot.record.slot, _interfaces(snapshot.record)):
+        return (
+            f"{now.name} has other network interfaces than when {snapshot.name} was taken; memory: false goes without"
+        )
+    unlike = [*look.lacking(host), *fitness.unlike(snapshot.about["memory"]["traits"], look.traits(host))]
+    if unlike:
+        return f"the memory of {said} does not fit this node any more: {'; '.join(unlike)}; memory: false goes without"
+    return None
+
+
+def _interfaces(record: Record) -> dict[str, tuple[Any, ...]]:
+    found = network.interfaces(record.fields)
+    return {name: (options["mode"], options.get("bridge"), options.get("mac")) for name, options in found.items()}
+
+
+def roll_back(host: Host, now: Record, snapshot: Snapshot, memory: bool | None = None) -> None:
+    """Make a container's files those of a snapshot, and its processes where it has them.
+
+    The caller has the node's lock, and ``why_not`` had nothing to say.
 
     Killed before the exchange, the run has changed nothing; after it, the container has its old files again, and a
     note says whether it is still to be started.
     """
     paths, name, old = host.paths, now.name, snapshot.record
     before = Box(now, paths.container(name), lxc.init_pid(host, name))
-    running = before.pid is not None or os.path.exists(f"{before.directory}/{RETURNING}")
+    images = None if memory is False else snapshot.memory
+    running = bool(before.pid or images) or os.path.exists(f"{before.directory}/{RETURNING}")
     fields = {**now.fields, "template": old.fields["template"]}
     made = replace(now, digest=old.digest, build=old.build, backend=old.backend, fields=fields)
     staged = remake.stage(host, made, lambda layer: _copy(snapshot, layer), running)
+    if images:
+        shot.link(images, staged.directory)
     if before.pid:
         power.stop(host, before)
     rootfs.unmount(before.directory)
     files.exchange(staged.directory, before.directory)
     files.sync([paths.containers])
     if running:
-        power.start(host, Box(made, before.directory))
+        _start(host, Box(made, before.directory))
         with contextlib.suppress(FileNotFoundError):
             os.unlink(f"{before.directory}/{RETURNING}")
     aside = f"{paths.staging}/{name}.old"
     files.remove_tree(aside)
     os.rename(staged.directory, aside)
     files.remove_tree(aside)
+
+
+def _start(host: Host, box: Box) -> None:
+    if not suspend.is_suspended(box.directory):
+        power.start(host, box)
+        return
+    try:
+        power.start(host, box)
+    except lxc.EngineError as error:
+        # Better without its memory, as after a power cut, than not at all.
+        suspend.discard(box.directory)
+        power.start(host, box)
+        raise SnapshotError(
+            f"its files are back, and it was started: its memory cannot be made anew: {error}"
+        ) from error
 
 
 def _copy(snapshot: Snapshot, layer: int) -> None:

@@ -4,7 +4,8 @@
 
 """The snapshots that a node has: ``snapshots/CONTAINER/SNAPSHOT``, each a directory that is whole or not there.
 
-In it are the layer of files (``upper`` or ``copy``) with the ids that it has in the container's directory, the record
+In it are the layer of files (``upper`` or ``copy``) with the ids that it has in the container's directory, CRIU's
+images of its processes where they were asked for (``memory``), the record
 of the container at that time, ``snapshot.json``, and ``template``, a link to the template version below the layer,
 which is kept for as long as the link is there.
 """
@@ -24,7 +25,7 @@ from ..paths import Paths
 from ..record import Record
 from .schedule import Taken, from_text
 
-ABOUT, TEMPLATE = "snapshot.json", "template"
+ABOUT, TEMPLATE, MEMORY = "snapshot.json", "template", "memory"
 
 
 class SnapshotError(Exception):
@@ -49,11 +50,23 @@ class Snapshot:
     def layer(self) -> str:
         return f"{self.directory}/{layer_of(self.record)}"
 
+    @property
+    def memory(self) -> str | None:
+        """The images of its processes, where it has them."""
+        return f"{self.directory}/{MEMORY}" if self.about.get("memory") else None
+
+    @property
+    def bytes(self) -> int:
+        """What it takes on disk, beyond the template."""
+        memory = self.about.get("memory") or {}
+        return int(self.about["bytes"]) + int(memory.get("bytes", 0))
+
     def public(self) -> dict[str, Any]:
         """What is told of it."""
         template = f"{self.record.fields['template']}@{self.record.digest}"
+        memory = (self.about.get("memory") or {}).get("bytes")
         return {**{key: self.about.get(key) for key in ("taken", "schedule", "bytes", "files", "frozen_s")},
-                "template": template}  # fmt: skip
+                "memory_bytes": memory, "template": template}  # fmt: skip
 
 
 def layer_of(of: Record) -> str:

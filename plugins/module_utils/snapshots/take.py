@@ -6,7 +6,8 @@
 
 Copying may take long, and nobody else need wait for it: the node's lock is held only for the last of it, and whether
 the container is still what it was is asked again then. The container's processes are stopped only for as long as it
-takes to look through its files and to copy those that were written to since they were copied.
+takes to look through its files and to copy those that were written to since they were copied; with its memory, also for
+as long as it takes to write that.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ import os
 import time
 from collections.abc import Iterator
 from datetime import datetime, timezone
+from typing import Any
 
 from .. import files, lock, record, store, trees
+from ..checkpoint import look, shot, suspend
 from ..engines import lxc
-from ..host import Host
+from ..host import Box, Host
 from ..kernel import freezer, syscalls
 from ..record import Record
 from . import schedule, shelf
@@ -28,28 +31,32 @@ from .shelf import SnapshotError
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def take(host: Host, container: str, name: str, of_schedule: str | None = None, patience: float = 60) -> None:
+def take(
+    host: Host, container: str, name: str, of_schedule: str | None = None, patience: float = 60, memory: bool = False
+) -> None:
     """Take a snapshot, whole or not at all. Raises ``SnapshotError``, ``lock.Busy`` or ``OSError``."""
     with shelf.alone(host.paths, patience):
         if shelf.load(host.paths, container, name) is not None:
             return
-        staged = make(host, container, name, of_schedule, patience)
+        staged = make(host, container, name, of_schedule, patience, memory)
         shelf.publish(host.paths, staged, container, name)
 
 
-def make(host: Host, container: str, name: str, of_schedule: str | None, patience: float) -> str:
+def make(host: Host, container: str, name: str, of_schedule: str | None, patience: float, memory: bool = False) -> str:
     """The directory of a snapshot that is not one yet. The caller is ``shelf.alone``."""
     staged = f"{host.paths.taking}/{container}.{name}"
     os.mkdir(staged, 0o700)
     try:
-        _fill(host, container, name, staged, of_schedule, patience)
+        _fill(host, container, name, staged, of_schedule, patience, memory)
     except BaseException:
         files.remove_tree(staged)
         raise
     return staged
 
 
-def _fill(host: Host, container: str, name: str, staged: str, of_schedule: str | None, patience: float) -> None:
+def _fill(
+    host: Host, container: str, name: str, staged: str, of_schedule: str | None, patience: float, memory: bool
+) -> None:
     before = _record(host, container)
     directory, layer = host.paths.container(container), shelf.layer_of(before)
     os.mkdir(f"{staged}/{layer}", 0o700)
@@ -67,18 +74,31 @@ def _fill(host: Host, container: str, name: str, staged: str, of_schedule: str |
             kept = _still(host, before, source)
             with contextlib.ExitStack() as still:
                 began = time.monotonic()
-                if lxc.init_pid(host, container):
+                box = Box(kept, directory, lxc.init_pid(host, container))
+                images = None
+                if memory:
+                    suspend.put_right(host, container)
+                    images = still.enter_context(shot.still(host, box))
+                elif box.pid:
                     still.enter_context(freezer.frozen(host.paths, host.cgroup, container))
                 taken = datetime.now(timezone.utc)
                 size = replica.finish()
             frozen_s = round(time.monotonic() - began, 3)
+            if images:
+                os.rename(images, f"{staged}/{shelf.MEMORY}")
         syscalls.sync_filesystem(copy)
     about = {"container": container, "name": name, "taken": schedule.as_text(taken), "schedule": of_schedule,
-             "bytes": size.bytes, "files": size.files, "frozen_s": frozen_s}  # fmt: skip
+             "bytes": size.bytes, "files": size.files, "frozen_s": frozen_s,
+             "memory": _of_memory(host, staged) if images else None}  # fmt: skip
     batch = files.Batch()
     kept.save(staged, batch)
     batch.write(f"{staged}/{shelf.ABOUT}", files.as_json(about), mode=0o600)
     batch.commit()
+
+
+def _of_memory(host: Host, staged: str) -> dict[str, Any]:
+    images = os.scandir(f"{staged}/{shelf.MEMORY}")
+    return {"bytes": sum(image.stat().st_size for image in images), "traits": look.traits(host)}
 
 
 @contextlib.contextmanager

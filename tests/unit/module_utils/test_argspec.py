@@ -11,7 +11,11 @@ from ansible_collections.carve.vps.plugins.module_utils import argspec, desired,
 def test_every_option_of_a_container_is_an_argument() -> None:
     spec = argspec.container_spec()
     assert list(spec) == [field.name for field in model.CONTAINER]
-    assert spec["state"] == {"type": "str", "default": "running", "choices": ["running", "stopped", "absent", "keep"]}
+    assert spec["state"] == {
+        "type": "str",
+        "default": "running",
+        "choices": ["running", "stopped", "suspended", "absent", "keep"],
+    }
     assert spec["ram"] == {"type": "str"}
     assert spec["nameservers"] == {"type": "list", "elements": "str"}
     assert spec["cpus"] == {"type": "float"}

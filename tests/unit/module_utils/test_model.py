@@ -103,7 +103,7 @@ def test_values(name: str, value: Any, canonical: Any) -> None:
     ("name", "value", "message"),
     [
         ("ram", "1M", "'1M' is less than 4M, the least that can be given; write a size with its unit such as 512M"),
-        ("state", "on", "'on' is not known here; write one of running, stopped, absent, keep"),
+        ("state", "on", "'on' is not known here; write one of running, stopped, suspended, absent, keep"),
         ("rma", "1G", "unknown option; did you mean ram?"),
         ("processes", 2, "2 is out of range; write a whole number from 8 to 4194304"),
         ("nameservers", ["10.0.0.1", "10.0.0.1"], "'10.0.0.1' is listed twice; write it once"),

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -55,3 +56,19 @@ def test_nobody_gets_its_uid_range_and_it_does_not_come_back_in_doubt() -> None:
     assert [step.target["id"] != 20 for step in found if step.action == "create"] == [True]
     (step,) = steps(desired("web", hold={"web": "may be on node3"}), {"web": ASIDE})
     assert step.held == "may be on node3"
+
+
+@pytest.mark.parametrize(
+    ("seen", "last", "words"),
+    [
+        ({"running": False}, None, []),
+        ({"running": True}, None, ["web moves by a restart: it is not declared live_migration: true"]),
+        ({"running": True, "live": True, "unfit": ("a", "b")}, None, ["web moves by a restart: a; b"]),
+        ({"running": True, "live": True}, (250 << 20, 4.56),
+         ["web moves live; the last one from here, with 250M of memory, stood still for 4.6 s"]),
+    ],
+)  # fmt: skip
+def test_a_plan_says_how_a_container_would_move(seen: dict[str, Any], last: Any, words: list[str]) -> None:
+    found = replace(ASIDE, **seen)
+    made = plan.make(desired(elsewhere={"web": "node2"}), NodeSeen(containers={"web": found}, last_live=last))
+    assert list(made.notes) == words

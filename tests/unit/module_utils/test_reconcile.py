@@ -46,7 +46,7 @@ class Node:
 @pytest.fixture
 def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Node:
     made = Node(tmp_path)
-    monkeypatch.setattr(reconcile, "observe", lambda host, declared=None: Observation(made.seen, {}))
+    monkeypatch.setattr(reconcile, "observe", lambda host, declared=None, to_move=(): Observation(made.seen, {}))
     monkeypatch.setattr(reconcile, "_carry_out", made.carry_out)
     return made
 

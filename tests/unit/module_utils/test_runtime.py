@@ -55,7 +55,8 @@ def closure(*modules: str) -> set[str]:
 
 
 def test_they_are_all_that_the_programs_import() -> None:
-    assert sorted(runtime.MODULES) == sorted(closure("hook", "boot", "moves/arrive", "snapshots/scheduled", "usage"))
+    programs = ("hook", "boot", "checkpoint/script", "moves/arrive", "snapshots/scheduled", "usage")
+    assert sorted(runtime.MODULES) == sorted(closure(*programs))
     assert len(set(runtime.MODULES)) == len(runtime.MODULES)
 
 
@@ -99,7 +100,7 @@ def test_installing_again_changes_nothing_and_older_versions_go(tmp_path: Path) 
     (library / "0ld" / "carve").mkdir(parents=True)
     assert installed(tmp_path) == library
     assert {path.name for path in library.iterdir()} == {
-        "arrive", "boot", "hook", "scheduled", "usage", "current", runtime.digest(),
+        "arrive", "boot", "checkpoint", "hook", "scheduled", "usage", "current", runtime.digest(),
     }  # fmt: skip
 
 
@@ -115,7 +116,12 @@ def test_they_run_from_where_they_are_installed(tmp_path: Path) -> None:
     result = run(library / "hook", "web", "lxc", "pre-start", LXC_CONFIG_FILE=str(config))
     assert (result.returncode, result.stderr) == (1, f"carve: {config.parent} holds no container of Carve's\n")
     result = run(library / "boot", "again")
-    assert (result.returncode, result.stderr) == (2, "usage: boot start | stop\n")
+    assert (result.returncode, result.stderr) == (2, "usage: boot start | stop | again NAME\n")
+
+
+def test_what_lxc_reads_is_beside_them(tmp_path: Path) -> None:
+    seccomp = (installed(tmp_path) / "current/live.seccomp").read_text(encoding="ascii")
+    assert seccomp.startswith("2\ndenylist\n") and "\nbpf errno 1\n" in seccomp
 
 
 def test_all_of_them_can_be_loaded_there(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 here = os.path.join(os.environ["CARVE_TEST_DIRECTORY"], os.environ["CARVE_TEST_NODE"])
 
-def observe(host, declared=None):
+def observe(host, declared=None, to_move=()):
     with open(here + ".node", "rb") as file:
         return Observation(pickle.load(file), {})
 

@@ -66,6 +66,11 @@ def test_a_saved_plan_is_not_asked_for_again() -> None:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
+        (
+            "snapshot f.yml --container db --name s --memory",
+            {"carve_of": "db", "carve_name": "s", "carve_memory": True},
+        ),
+        ("drain f.yml --node a --method live", {"carve_drain": "a", "carve_method": "live"}),
         ("snapshot f.yml --container web-1,web-2 --name s", {"carve_of": "web-1,web-2", "carve_name": "s"}),
         (
             "snapshot f.yml --container all --name s --delete",

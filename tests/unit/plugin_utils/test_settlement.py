@@ -179,6 +179,23 @@ def test_findings_tell_failure_from_absence() -> None:
     assert said.left == {}
 
 
+def test_what_was_handed_to_a_silent_node_is_not_taken_back() -> None:
+    aside = {"state": "set aside", "ip": {}, "was_running": True, "handed_to": "n2"}
+    said = settlement.findings({"n1": {"containers": {"a": aside}}, "n2": {}}, ["n1", "n2"])
+    assert list(said.held["n1"]) == ["a"] and "n2, which did not answer" in said.held["n1"]["a"]
+    # Known not to have it, or given up for lost: it is the container.
+    for others, asked in (({"n2": {"containers": {}}}, ["n1", "n2"]), ({}, ["n1"])):
+        assert settlement.findings({"n1": {"containers": {"a": aside}}, **others}, asked).held == {}
+
+
+@pytest.mark.parametrize(("state", "held"), [("stopped", True), ("suspended", True), ("running", False)])
+def test_what_was_set_aside_stays_until_the_other_copy_runs(state: str, held: bool) -> None:
+    aside = {"state": "set aside", "ip": {}, "was_running": True, "handed_to": "n2"}
+    there = {"a": {"state": state, "ip": {}}}
+    said = settlement.findings({"n1": {"containers": {"a": aside}}, "n2": {"containers": there}}, ["n1", "n2"])
+    assert said.left == {"n1": {"a": "n2"}} and bool(said.held.get("n1")) == held
+
+
 def test_what_a_move_has_set_aside_is_the_container_unless_another_node_has_it() -> None:
     aside, runs = {"state": "set aside", "ip": {}}, {"state": "running", "ip": {}}
     said = settlement.findings({"n1": {"containers": {"a": aside, "b": aside}}, "n2": {"containers": {"b": runs}}},

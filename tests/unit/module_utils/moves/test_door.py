@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import socket
 
 import pytest
 from ansible_collections.carve.vps.plugins.module_utils.moves import arrive, remote, session
@@ -62,3 +63,12 @@ def test_nothing_else_is_run(command: str, monkeypatch: pytest.MonkeyPatch, caps
 def test_a_door_is_not_opened_to_what_carve_has_not_made(ident: str, key: str) -> None:
     with pytest.raises(remote.MoveError, match="none that Carve makes"):
         session.open_for(Paths(base="/nowhere", run="/nowhere"), ident, key, None, None)
+
+
+def test_a_port_of_which_another_has_one_address_is_not_free() -> None:
+    """sshd would listen on the other addresses, and whoever calls this one would reach a stranger."""
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        port = stranger.getsockname()[1]
+        assert not session._is_free(None, port)
+        assert not session._is_free("127.0.0.1", port)
+    assert session._is_free(None, port)

@@ -1,0 +1,207 @@
+# Copyright: (c) 2026, Carve contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A container goes to disk with its memory, and comes back.
+
+Its images lie beside its other files, so that they go wherever those go. They are written aside and get their name when
+they are whole and on disk, and when nothing of the container runs any more; what has the name is made anew once, and is
+gone when that is known to have gone well. So images are never older than the files that the container has written.
+
+``memory.ahead`` is memory that was written while it still ran; what is written in the end refers to it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+
+from .. import files, rootfs
+from ..engines import lxc
+from ..facets import network
+from ..host import Box, Host
+from ..kernel import announce, cgroup
+from . import criu, tree
+
+WHOLE, AHEAD, PART, _GONE = "memory", "memory.ahead", "memory.part", "memory.gone"
+# Of a container that goes on (``shot.py``): its files are soon newer, and it is never made anew of this.
+SHOT = "memory.shot"
+# In the directory of images: their processes have run again since, and may have changed files (``script.py``).
+USED = "used"
+_LOOKS = 20  # at an init that may have much to do after it was away
+_LOOK = 0.5  # seconds
+_BUSY = 0.9  # of a processor
+
+
+def is_suspended(directory: str) -> bool:
+    return os.path.isdir(f"{directory}/{WHOLE}") and not os.path.exists(f"{directory}/{WHOLE}/{USED}")
+
+
+def write_ahead(host: Host, box: Box) -> bool:
+    """Write the memory of a container that goes on running, so that less is left to write when it is suspended; whether
+    that could be done."""
+    ahead = f"{box.directory}/{AHEAD}"
+    files.remove_tree(ahead)
+    if not criu.can_track_memory():
+        return False
+    make_place(ahead, box)
+    try:
+        criu.dump(host, box, ahead, criu.AHEAD)
+    except lxc.EngineError:
+        files.remove_tree(ahead)
+        return False
+    return True
+
+
+def suspend(host: Host, box: Box) -> int:
+    """Put a running container to disk; the bytes of its images. Raises ``EngineError``, and it goes on running then."""
+    put_right(host, box.name)
+    part = f"{box.directory}/{PART}"
+    make_place(part, box)
+    # Without the note, the hook takes its end for what it is.
+    note = files.read(host.paths.restored(box.name))
+    _forget(host, box.name)
+    try:
+        before = AHEAD if os.path.isdir(f"{box.directory}/{AHEAD}") else None
+        criu.dump(host, box, part, criu.WHOLE, before)
+    except BaseException:
+        if lxc.init_pid(host, box.name) is not None:
+            discard(box.directory)
+            files.remove_tree(part)
+            _note(host, box.name, note)
+        raise
+    _name(box.directory)
+    lxc.await_end(host, box.name)
+    rootfs.unmount(box.directory)
+    box.pid = None
+    return size(box.directory)
+
+
+def make_place(place: str, box: Box) -> None:
+    """An empty directory for images.
+
+    Those who read them at a restore are the container's root already; nobody else is
+    to, for all its secrets are in them."""
+    files.remove_tree(place)
+    os.mkdir(place, 0o700)
+    os.chown(place, box.record.base_id, box.record.base_id)
+
+
+def _name(directory: str) -> None:
+    os.rename(f"{directory}/{PART}", f"{directory}/{WHOLE}")
+    files.sync([directory])
+
+
+def resume(host: Host, box: Box) -> None:
+    """Make a suspended container anew where its files are, as ``power.start`` starts others. Raises ``EngineError``;
+    the images are kept then, unless its processes have run again for a moment."""
+    images = f"{box.directory}/{WHOLE}"
+    host.cgroup.remove_leftovers(box.name)
+    host.paths.make_shown(box.name)
+    # LXC does this at a start, and not at a restore.
+    for directory in (cgroup.ROOT, f"{cgroup.ROOT}/{cgroup.PARENT}"):
+        os.makedirs(directory, exist_ok=True)
+        tree.allow(directory, (files.read(f"{directory}/cgroup.controllers") or "").split())
+    box.pid = criu.restore(host, box, images)
+    try:
+        _note_monitor(host, box)
+        announce.addresses(box.pid, network.bridged(box))
+        _verify(host, box)
+    except BaseException:
+        _undo(host, box)
+        discard(box.directory)
+        raise
+    discard(box.directory)
+
+
+def _note(host: Host, name: str, monitor: str | None) -> None:
+    if monitor:
+        with open(host.paths.restored(name), "w", encoding="ascii") as handle:
+            handle.write(monitor)
+
+
+def _forget(host: Host, name: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(host.paths.restored(name))
+
+
+def _note_monitor(host: Host, box: Box) -> None:
+    """What the hook notes of a container that is started: its monitor; and that this one was restored."""
+    stat = files.read(f"/proc/{box.pid}/stat")
+    if stat is None:
+        raise lxc.EngineError("its init ended at once")
+    monitor = stat.rpartition(")")[2].split()[1]
+    with open(host.paths.monitor(box.name), "w", encoding="ascii") as handle:
+        handle.write(monitor)
+    _note(host, box.name, monitor)
+
+
+def _verify(host: Host, box: Box) -> None:
+    """An init that was made anew wrongly ends, or goes round and round."""
+    for _look in range(_LOOKS):
+        before = _used(box.pid or 0)
+        time.sleep(_LOOK)
+        used = _used(box.pid or 0)
+        if before is None or used is None or not lxc.is_alive(box.pid or 0):
+            raise lxc.EngineError("its init ended at once")
+        if not is_spinning(before, used, _LOOK):
+            return
+    raise lxc.EngineError(f"its init does nothing but go round since it was made anew, for {_LOOKS * _LOOK:.0f} s")
+
+
+def is_spinning(before: float, after: float, seconds: float) -> bool:
+    """Whether a process has used about all the time of a processor, by the seconds that it had used up."""
+    return (after - before) / seconds >= _BUSY
+
+
+def _used(pid: int) -> float | None:
+    stat = files.read(f"/proc/{pid}/stat")
+    if stat is None:
+        return None
+    fields = stat.rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _undo(host: Host, box: Box) -> None:
+    """Leave nothing of a container that was made anew and is not well; its images are still there."""
+    _forget(host, box.name)
+    criu.kill(host, box.name)
+    lxc.await_end(host, box.name)
+    box.pid = None
+
+
+def discard(directory: str) -> None:
+    """Give the images up: they are gone at one stroke."""
+    if os.path.isdir(f"{directory}/{WHOLE}"):
+        files.remove_tree(f"{directory}/{_GONE}")
+        os.rename(f"{directory}/{WHOLE}", f"{directory}/{_GONE}")
+        files.sync([directory])
+    files.remove_tree(f"{directory}/{_GONE}")
+    files.remove_tree(f"{directory}/{AHEAD}")
+
+
+def put_right(host: Host, name: str) -> None:
+    """Take up what a run that was killed has left of a container; the caller has the node's lock.
+
+    Raises ``EngineError`` while CRIU is still at work.
+    """
+    directory = host.paths.container(name)
+    part, shot = f"{directory}/{PART}", f"{directory}/{SHOT}"
+    for images in (part, shot):
+        if os.path.isdir(images) and criu.is_at_work(images):
+            raise lxc.EngineError(f"{name} is being checkpointed by a run that was killed; try again when CRIU is done")
+    files.remove_tree(shot)
+    if os.path.isdir(part):
+        if lxc.init_pid(host, name) is None and criu.has_ended_well(part) and not is_suspended(directory):
+            _name(directory)
+        else:
+            files.remove_tree(part)
+    if not is_suspended(directory) or lxc.init_pid(host, name) is not None:
+        discard(directory)
+
+
+def size(directory: str) -> int:
+    """The bytes of a container's images."""
+    places = (f"{directory}/{name}" for name in (WHOLE, AHEAD))
+    return sum(entry.stat().st_size for place in places if os.path.isdir(place) for entry in os.scandir(place))

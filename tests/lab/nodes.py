@@ -1,0 +1,83 @@
+# Copyright: (c) 2026, Carve contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Machines for as long as somebody needs them: bare, or two that became nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ansible_collections.carve.vps.tests.lab.image import OPERATOR
+from ansible_collections.carve.vps.tests.lab.machine import Machine, machines
+from ansible_collections.carve.vps.tests.lab.ssh import free_port
+from ansible_collections.carve.vps.tests.lab.support import LabFleet, Run
+
+_TEST = "test-"
+MakeMachines = Callable[..., list[Machine]]
+
+
+def remove_all() -> None:
+    """Remove the machines that a broken run has left."""
+    for machine in machines():
+        if machine.name.startswith(_TEST):
+            machine.destroy()
+
+
+@contextmanager
+def maker(kind: str) -> Iterator[MakeMachines]:
+    """Makes bare machines on one private segment, by (count, Debian's version). They are gone with the context."""
+    made: list[Machine] = []
+    segment = free_port()
+
+    def make(count: int, version: int = 13) -> list[Machine]:
+        first = len(made)
+        for index in range(first, first + count):
+            name = f"{_TEST}{kind}{version}-{chr(ord('a') + index)}"
+            made.append(Machine.create(name, version, index + 1, segment))
+        # Side by side: most of the time they read what the image's boot left in memory.
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(Machine.boot, made[first:]))
+        return made[first:]
+
+    try:
+        yield make
+    finally:
+        for machine in made:
+            machine.destroy()
+
+
+@dataclass
+class Pair:
+    """Two machines that were bare and became nodes, and what Ansible said while they did.
+
+    The first is reached as root and has ext4, the other by a user with sudo and has XFS.
+    """
+
+    fleet: LabFleet
+    one: Machine
+    two: Machine
+    predicted: Run
+    first: Run
+
+
+@contextmanager
+def pair(directory: Path) -> Iterator[Pair]:
+    """Bootstrapped in one play, since that takes minutes."""
+    with maker("node") as make:
+        one, two = make(2)
+        fleet = LabFleet(directory)
+        fleet.node(one, carve_storage_device="/dev/vdb")
+        fleet.node(two, OPERATOR, carve_storage_device="/dev/vdb", carve_storage_filesystem="xfs")
+        predicted = fleet.play("bootstrap", "--check", "--limit", one.name).ok()
+        for trace in (
+            "which lxc-start",
+            "findmnt /dev/vdb",
+            "ls /etc/carve /var/lib/carve /etc/sysctl.d/80-carve.conf",
+        ):
+            assert not one.run(trace, check=False).startswith("0"), trace
+        yield Pair(fleet, one, two, predicted, fleet.play("bootstrap").ok())
