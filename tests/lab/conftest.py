@@ -6,16 +6,12 @@
 
 from __future__ import annotations
 
-import copy
 import fcntl
 from collections.abc import Iterator
 
 import pytest
-from ansible_collections.carve.vps.tests.lab import live as parts
 from ansible_collections.carve.vps.tests.lab import nodes, place
 from ansible_collections.carve.vps.tests.lab.nodes import MakeMachines, Pair
-from ansible_collections.carve.vps.tests.lab.support import archives_served
-from ansible_collections.carve.vps.tests.lab.tiny import tiny_archive
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -41,17 +37,3 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     """Two nodes, bootstrapped once for all tests."""
     with nodes.pair(tmp_path_factory.mktemp("pair")) as made:
         yield made
-
-
-@pytest.fixture(scope="module")
-def live(pair: Pair) -> Iterator[parts.Live]:
-    """A database in a container on the first node, and a client on the second one."""
-    before = copy.deepcopy(pair.fleet.manifest)
-    with archives_served(base=parts.archive(), tiny=tiny_archive()) as templates:
-        pair.fleet.manifest["templates"] = templates
-        made = parts.Live(pair.fleet, pair.one, pair.two)
-        made.begin()
-        yield made
-        made.end()
-        pair.fleet.carve("destroy", "-e", "carve_destroy=lab").ok()
-    pair.fleet.manifest = before
