@@ -70,8 +70,10 @@ class Live:
         self.goes_on()
 
     def lead(self) -> None:
-        """The client's way to it: on its own machine, where it is there, else by the other one. Whichever node has it not
-        is silent: nobody says that there is no such connection."""
+        """The client's way to it: on its own machine, where it is there, else by the other one.
+
+        Whichever node has it not is silent: nobody says that there is no such connection.
+        """
         self.one.run(f"ip route replace blackhole {V4} metric 4000")
         self.two.run(f"ip route replace {V4} via {SEGMENT[0]}.{self.one.index} metric 2000")
 
