@@ -28,8 +28,8 @@ def test_a_connection_and_all_limits_survive_moves(live: Live, capsys: pytest.Ca
             times = live.goes_on()
             longest = max(after - before for before, after in pairwise(times))
             with capsys.disabled():
-                said = words.partition("live, ")[2].partition(" s ")[0]
-                print(f"\n{said} s; the longest that the client has waited so far: {longest:.1f} s")
+                still = words.partition("frozen for ")[2].split()[0]
+                print(f"\nfrozen for {still} s; the longest that the client has waited so far: {longest:.1f} s")
             assert live.limits() == limits
             assert live.fitness() == {"fit": True, "findings": []}
             assert live.where() == [live.at.name] and live.leftovers() == ""
