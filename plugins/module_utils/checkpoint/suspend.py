@@ -103,7 +103,16 @@ def resume(host: Host, box: Box) -> None:
     for directory in (cgroup.ROOT, f"{cgroup.ROOT}/{cgroup.PARENT}"):
         os.makedirs(directory, exist_ok=True)
         tree.allow(directory, (files.read(f"{directory}/cgroup.controllers") or "").split())
-    box.pid = criu.restore(host, box, images)
+    try:
+        box.pid = criu.restore(host, box, images)
+    except lxc.EngineError:
+        if not is_suspended(box.directory):
+            raise
+        # Nothing of it has run. CRIU 4.1 was once seen to read an image before it was whom the file lets; the same
+        # images were well the next time.
+        network.clear(box)
+        network.enclose(box)
+        box.pid = criu.restore(host, box, images)
     try:
         _note_monitor(host, box)
         announce.addresses(box.pid, network.bridged(box))
