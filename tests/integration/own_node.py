@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import subprocess
 import tempfile
@@ -22,7 +21,7 @@ from typing import Any
 
 from ansible_collections.carve.vps.plugins.module_utils.kernel import syscalls
 from ansible_collections.carve.vps.plugins.module_utils.paths import LIBRARY, Paths
-from ansible_collections.carve.vps.tests.integration.support import ALL, Fleet, host, wait_for
+from ansible_collections.carve.vps.tests.integration.support import ALL, Fleet, host, remove_node, wait_for
 
 FLEET, PREFIX, BRIDGE = "carve-x", "x-", "br-carvex"
 NETWORKS = {
@@ -55,7 +54,7 @@ def own_node() -> Iterator[None]:
         syscalls.setns(home, syscalls.CLONE_NEWNS)
         os.close(home)
         os.chdir(here)
-        shutil.rmtree(store)
+        remove_node(store)
 
 
 def let_go_of_mounts() -> None:

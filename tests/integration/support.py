@@ -235,3 +235,13 @@ def force_remove(prefix: str) -> None:
 
 def exists(name: str) -> bool:
     return Path(Paths().container(name)).is_dir()
+
+
+def remove_node(store: Path) -> None:
+    """Remove what was a node's files. A hook of a container that has just ended may still write its bytecode there."""
+
+    def gone() -> bool:
+        shutil.rmtree(store, ignore_errors=True)
+        return not store.exists()
+
+    wait_for(f"the end of {store}", gone, 30)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from pathlib import Path
 from ansible_collections.carve.vps.plugins.module_utils.kernel import syscalls
 from ansible_collections.carve.vps.plugins.module_utils.paths import LIBRARY, Paths
 from ansible_collections.carve.vps.tests.integration.own_node import let_go_of_mounts, remove_leftovers, run
+from ansible_collections.carve.vps.tests.integration.support import remove_node
 
 _CLONE_FS = 0x200
 
@@ -61,7 +61,7 @@ class Node:
 
     def remove(self) -> None:
         os.close(self.namespace)
-        shutil.rmtree(self._store)
+        remove_node(self._store)
 
 
 @contextlib.contextmanager
