@@ -58,14 +58,15 @@ class Live:
         self.options["node"] = self.one.name
         self.fleet.carve("apply", "--yes").ok()
         del self.options["node"]
+        wait_for(
+            "all services", lambda: self.inside("systemctl is-system-running; true") in ("running", "degraded"), 180
+        )
         self.inside(f"printf {shlex.quote(_CONFIGURATION)} >>/etc/redis/redis.conf && systemctl restart redis-server")
+        wait_for("the database", lambda: "PONG" in self._database("PING"), 60)
         self.lead()
         self.two.run(f"cat >/root/client.py <<'END'\n{_CLIENT}\nEND")
         address = f"{SEGMENT[0]}.{self.two.index}"
         self.two.run(f"setsid python3 /root/client.py {address} </dev/null >/root/client.log 2>&1 &")
-        wait_for(
-            "all services", lambda: self.inside("systemctl is-system-running; true") in ("running", "degraded"), 180
-        )
         self.run_id = self._database("INFO server").partition("run_id:")[2].split()[0]
         self.goes_on()
 
