@@ -99,9 +99,10 @@ def remove_leftovers() -> None:
     """End whatever an earlier, broken run has left, which nobody can reach by LXC's programs any more."""
     group = host().cgroup
     for directory in {path for name in ("carve", "carve-monitor") for path in _of_ours(group.directories(""), name)}:
-        for process in (pid for file in directory.rglob("cgroup.procs") for pid in file.read_text().split()):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(int(process), signal.SIGKILL)
+        for file in directory.rglob("cgroup.procs"):
+            with contextlib.suppress(OSError):  # group or process has ended by itself meanwhile
+                for process in file.read_text(encoding="ascii").split():
+                    os.kill(int(process), signal.SIGKILL)
         wait_for(f"{directory} to be empty", lambda directory=directory: _removed(directory))
     run("ip", "link", "del", BRIDGE, check=False)
 

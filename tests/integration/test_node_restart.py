@@ -129,7 +129,7 @@ def test_the_units_are_such_as_systemd_can_read(name: str, line: str) -> None:
 
 def test_the_program_says_how_it_is_called() -> None:
     usage = subprocess.run([f"{LIBRARY}/boot", "sideways"], check=False, capture_output=True, text=True)
-    assert usage.returncode == 2 and usage.stderr == "usage: boot start | stop\n"
+    assert usage.returncode == 2 and usage.stderr == "usage: boot start | stop | again NAME\n"
 
 
 def test_boot_waits_its_turn(node: Fleet) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import pytest
 from ansible_collections.carve.vps.tests.integration.support import wait_for
-from ansible_collections.carve.vps.tests.lab.live import NAME, STORE, V4, Live
+from ansible_collections.carve.vps.tests.lab.live import NAME, STORE, V6, Live
 from ansible_collections.carve.vps.tests.lab.machine import Machine
 from ansible_collections.carve.vps.tests.lab.support import CARVE
 
@@ -61,11 +61,12 @@ def _stays(live: Live, *words: str) -> None:
 
 
 def test_an_address_that_is_taken_is_named_before_anything_stops(whole: Live) -> None:
-    whole.other().run(f"ip address add {V4}/32 dev lo")
+    # The other one of its two: by this one its client would reach itself.
+    whole.other().run(f"ip address add {V6}/128 dev lo")
     try:
-        _stays(whole, f"its address {V4} is this node's, on lo")
+        _stays(whole, f"its address {V6} is this node's, on lo")
     finally:
-        whole.other().run(f"ip address del {V4}/32 dev lo")
+        whole.other().run(f"ip address del {V6}/128 dev lo")
 
 
 def test_a_dump_that_fails(whole: Live) -> None:
