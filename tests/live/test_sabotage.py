@@ -49,7 +49,7 @@ def whole(live: Live) -> Iterator[Live]:
     yield live
     assert live.where() == [live.at.name]
     live.goes_on()
-    assert "No drift" in live.fleet.carve("drift").ok().output
+    assert "No changes" in live.fleet.carve("apply", "--yes").ok().output
     assert live.leftovers() == ""
 
 

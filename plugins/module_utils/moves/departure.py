@@ -80,9 +80,8 @@ def move(host: Host, name: str, remote: Remote, method: str = AUTO) -> dict[str,
     journey = _Journey(host, name, remote, method)
     try:
         journey.run()
-    except LineBroken as error:
-        return journey.report(STAYED if journey.at_home else UNKNOWN, str(error))
     except (MoveError, lxc.EngineError, OSError) as error:
+        journey.clear_up()
         return journey.report(STAYED if journey.at_home else UNKNOWN, str(error))
     # They stay here, and can be used again when the container comes back.
     left = len(shelf.listed(host.paths, name))
@@ -101,6 +100,8 @@ class _Journey:
         self._aside = f"{host.paths.departing}/{name}"
         self.at_home = True
         self._was_running = False
+        # What the destination was told of it, once it was asked whether it can come.
+        self._sent: Record | None = None
         # Whether the destination was asked to start it, and so may have it running.
         self._asked = False
         # Tells the files that this move has sent from those of one before it.
@@ -132,6 +133,7 @@ class _Journey:
         asleep = suspend.is_suspended(box.directory)
         traits = look.traits(self._host) if asleep or self._may_go_live(box) else None
         answer = self._remote.ask("examine", self._name, {**self._about(record), "live": traits})
+        self._sent = record
         self._place, lacks = answer["place"], answer.get("live", [])
         if asleep and lacks:
             raise MoveError(f"it is suspended, and cannot be resumed there: {'; '.join(lacks)}")
@@ -300,10 +302,13 @@ class _Journey:
         box = put_back(self._host, self._name)
         self.at_home = True
         self._run_again(box)
-        if not self._asked:
-            # What was sent is of no use; where that is not heard now, the node's next run removes it.
+
+    def clear_up(self) -> None:
+        """Have the destination remove what was sent to it, which may have filled it. Where that is not heard now, the
+        next run there does it."""
+        if self._sent and self.at_home and not self._asked:
             with contextlib.suppress(MoveError):
-                self._remote.ask("withdraw", self._name, self._about(record))
+                self._remote.ask("withdraw", self._name, self._about(self._sent))
 
     def _run_again(self, box: Box) -> None:
         """See to it that it runs here, if it did. Raises ``MoveError`` where it does not."""
