@@ -82,7 +82,7 @@ def test_a_restore_that_fails_at_the_destination(whole: Live) -> None:
 def test_a_destination_that_is_full(whole: Live) -> None:
     """With room for its files, and not for its memory."""
     there = whole.other()
-    there.run("cd /var/lib/carve && fallocate -l $(($(df --output=avail -B1 . | tail -n1) - (24 << 20))) fill")
+    there.run("cd /var/lib/carve && fallocate -l $(($(df --output=avail -B1 . | tail -n1) - (10 << 20))) fill")
     try:
         _stays(whole, "No space left on device")
     finally:
