@@ -149,6 +149,7 @@ class _Journey:
         began = time.monotonic()
         self._leave(box)
         try:
+            files.sync([self._host.paths.containers, self._host.paths.departing])
             with ThreadPoolExecutor(2) as pool:
                 sent = [pool.submit(self._copy_memory), pool.submit(self._copy, self._aside, "second_pass")]
             for one in sent:
@@ -273,7 +274,6 @@ class _Journey:
         rootfs.unmount(box.directory)
         os.makedirs(self._host.paths.departing, mode=0o711, exist_ok=True)
         os.rename(box.directory, self._aside)
-        files.sync([self._host.paths.containers, self._host.paths.departing])
 
     def _suspend(self, box: Box) -> None:
         """Put it to disk. Where that fails it runs on, and is stopped where that is allowed."""
@@ -299,6 +299,7 @@ class _Journey:
         """Be here again as before; once the destination was asked, only after it has said that it has nothing of it."""
         if self._asked:
             self._remote.ask_until_answered("withdraw", self._name, self._about(record))
+            self._asked = False
         box = put_back(self._host, self._name)
         self.at_home = True
         self._run_again(box)

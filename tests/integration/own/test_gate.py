@@ -6,30 +6,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import pytest
 from ansible_collections.carve.vps.plugins.module_utils.paths import Paths
-from ansible_collections.carve.vps.tests.integration.own_node import fleet_of, own_node
 from ansible_collections.carve.vps.tests.integration.support import ALL, Fleet, Result, box, inside, pid
 
 # A system with another init, and one with none at all.
 OTHER_INIT = "printf '#!/bin/sh\\nexec sleep infinity\\n' >/sbin/other; chmod 755 /sbin/other; ln -sf other /sbin/init"
 NO_INIT = "rm -f /sbin/init"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _node() -> Iterator[None]:
-    with own_node():
-        yield
-
-
-@pytest.fixture
-def fleet(base_template: dict[str, Any]) -> Iterator[Fleet]:
-    with fleet_of(base_template) as made:  # pylint: disable=contextmanager-generator-missing-cleanup
-        yield made
 
 
 def statuses(result: Result) -> dict[str, str]:

@@ -12,14 +12,12 @@ import http.server
 import os
 import tarfile
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.carve.vps.plugins.module_utils import definitions, plan_templates, reconcile
 from ansible_collections.carve.vps.plugins.module_utils.paths import Paths
-from ansible_collections.carve.vps.tests.integration.own_node import fleet_of, own_node
 from ansible_collections.carve.vps.tests.integration.support import (
     ALL,
     Fleet,
@@ -32,18 +30,6 @@ from ansible_collections.carve.vps.tests.integration.support import (
     sha256,
     start_time,
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _node() -> Iterator[None]:
-    with own_node():
-        yield
-
-
-@pytest.fixture
-def fleet(base_template: dict[str, Any]) -> Iterator[Fleet]:
-    with fleet_of(base_template) as made:  # pylint: disable=contextmanager-generator-missing-cleanup
-        yield made
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.carve.vps.plugins.module_utils.paths import Paths
-from ansible_collections.carve.vps.tests.integration.own_node import fleet_of, own_node, run
+from ansible_collections.carve.vps.tests.integration.own_node import run
 from ansible_collections.carve.vps.tests.integration.support import Fleet, Result, box, inside, start_time
 
 KEY, OTHER_KEY = (
@@ -27,18 +27,6 @@ FIRST: dict[str, Any] = {
 SECOND: dict[str, Any] = {
     "hostname": "uno", "hosts": {"db.internal": "10.0.0.10"}, "nameservers": ["192.0.2.54"], "ssh_keys": [OTHER_KEY],
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _node() -> Iterator[None]:
-    with own_node():
-        yield
-
-
-@pytest.fixture
-def fleet(base_template: dict[str, Any]) -> Iterator[Fleet]:
-    with fleet_of(base_template) as made:  # pylint: disable=contextmanager-generator-missing-cleanup
-        yield made
 
 
 def cat(name: str, path: str) -> str:

@@ -9,14 +9,10 @@ Suspending itself takes a Debian 13 with version 2 of control groups.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
 import pytest
 from ansible_collections.carve.vps.plugins.module_utils import info
 from ansible_collections.carve.vps.plugins.module_utils.checkpoint import ends, look
 from ansible_collections.carve.vps.plugins.module_utils.facets.checkpoint import DROP_IN, SERVICES
-from ansible_collections.carve.vps.tests.integration.own_node import fleet_of, own_node
 from ansible_collections.carve.vps.tests.integration.support import (
     ALL,
     Fleet,
@@ -27,18 +23,6 @@ from ansible_collections.carve.vps.tests.integration.support import (
     inside,
     start_time,
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _node() -> Iterator[None]:
-    with own_node():
-        yield
-
-
-@pytest.fixture
-def fleet(base_template: dict[str, Any]) -> Iterator[Fleet]:
-    with fleet_of(base_template) as made:  # pylint: disable=contextmanager-generator-missing-cleanup
-        yield made
 
 
 def drop_in(name: str) -> str:

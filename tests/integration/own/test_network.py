@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.carve.vps.plugins.module_utils.facets.network import host_end
-from ansible_collections.carve.vps.tests.integration.own_node import BRIDGE, fleet_of, own_node, run
+from ansible_collections.carve.vps.tests.integration.own_node import BRIDGE, run
 from ansible_collections.carve.vps.tests.integration.support import (
     Fleet,
     Result,
@@ -26,18 +26,6 @@ from ansible_collections.carve.vps.tests.integration.support import (
 )
 
 FOREIGN = "br-carvex2"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _node() -> Iterator[None]:
-    with own_node():
-        yield
-
-
-@pytest.fixture
-def fleet(base_template: dict[str, Any]) -> Iterator[Fleet]:
-    with fleet_of(base_template) as made:  # pylint: disable=contextmanager-generator-missing-cleanup
-        yield made
 
 
 def changes(result: Result) -> list[tuple[str, str | None, str | None]]:

@@ -11,7 +11,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ from ansible_collections.carve.vps.plugins.module_utils.engines import lxc
 from ansible_collections.carve.vps.plugins.module_utils.kernel import freezer
 from ansible_collections.carve.vps.plugins.module_utils.paths import Paths
 from ansible_collections.carve.vps.tests.integration import killed_snapshot
-from ansible_collections.carve.vps.tests.integration.own_node import fleet_of, own_node
 from ansible_collections.carve.vps.tests.integration.snapshot_support import being_made, did, kept, snapshot
 from ansible_collections.carve.vps.tests.integration.support import (
     ALL,
@@ -37,18 +35,12 @@ NAME = "x-snap"
 MOST = 10
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _node() -> Iterator[None]:
-    with own_node():
-        yield
-
-
 @pytest.fixture
-def fleet(base_template: dict[str, Any]) -> Iterator[Fleet]:
-    with fleet_of(base_template) as made:  # pylint: disable=contextmanager-generator-missing-cleanup
-        made.declare(NAME, stop_timeout=0)
-        made.apply()
-        yield made
+def fleet(fleet: Fleet) -> Fleet:
+    """With one container."""
+    fleet.declare(NAME, stop_timeout=0)
+    fleet.apply()
+    return fleet
 
 
 def child(fleet: Fleet, point: str, name: str, **options: Any) -> subprocess.CompletedProcess[str]:

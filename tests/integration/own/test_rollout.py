@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 from ansible_collections.carve.vps.plugins.module_utils.paths import Paths
 from ansible_collections.carve.vps.tests.integration.desk import Desk
-from ansible_collections.carve.vps.tests.integration.own_node import own_node
 from ansible_collections.carve.vps.tests.integration.support import box, exists, inside, limits, start_time
 
 NAMES = [f"x-{number}" for number in range(1, 7)]
@@ -23,12 +22,6 @@ NAMES = [f"x-{number}" for number in range(1, 7)]
 ORDER = ["x-5", "x-6", "x-1", "x-2", "x-3", "x-4"]
 OWN = "198.51.100.6"
 GATE: dict[str, Any] = {"timeout": 60}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _node() -> Iterator[None]:
-    with own_node():
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,22 +21,10 @@ from ansible_collections.carve.vps.plugins.module_utils import info, record, sto
 from ansible_collections.carve.vps.plugins.module_utils.engines import lxc
 from ansible_collections.carve.vps.plugins.module_utils.paths import Paths
 from ansible_collections.carve.vps.tests.integration import killed_run
-from ansible_collections.carve.vps.tests.integration.own_node import fleet_of, own_node, run
+from ansible_collections.carve.vps.tests.integration.own_node import run
 from ansible_collections.carve.vps.tests.integration.support import ALL, Fleet, host, wait_for
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _node() -> Iterator[None]:
-    with own_node():
-        yield
-
-
-@pytest.fixture
-def fleet(base_template: dict[str, Any]) -> Iterator[Fleet]:
-    with fleet_of(base_template) as made:  # pylint: disable=contextmanager-generator-missing-cleanup
-        yield made
 
 
 def killed(fleet: Fleet, point: str) -> bool:
