@@ -19,11 +19,11 @@ from typing import Any
 import pytest
 from ansible_collections.carve.vps.plugins.module_utils import info, record, usage
 from ansible_collections.carve.vps.plugins.module_utils.host import Box
-from ansible_collections.carve.vps.plugins.module_utils.kernel import announce
+from ansible_collections.carve.vps.plugins.module_utils.kernel import frames
 from ansible_collections.carve.vps.plugins.module_utils.moves import departure, ends
 from ansible_collections.carve.vps.plugins.module_utils.paths import LIBRARY, Paths
 from ansible_collections.carve.vps.tests.integration import killed_move
-from ansible_collections.carve.vps.tests.integration.own_node import BRIDGE, FLEET, NETWORKS
+from ansible_collections.carve.vps.tests.integration.own_node import BRIDGE, FLEET, NETWORKS, run
 from ansible_collections.carve.vps.tests.integration.snapshot_support import did
 from ansible_collections.carve.vps.tests.integration.support import (
     ALL,
@@ -130,14 +130,14 @@ def _has_lived(name: str) -> None:
 @contextlib.contextmanager
 def _listening() -> Iterator[set[bytes]]:
     """Every frame that comes by the bridge meanwhile."""
-    frames: set[bytes] = set()
+    heard: set[bytes] = set()
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0003)) as line:
         line.bind((BRIDGE, 0x0003))
-        yield frames
+        yield heard
         line.setblocking(False)
         with contextlib.suppress(BlockingIOError):
             while True:
-                frames.add(line.recv(65536))
+                heard.add(line.recv(65536))
 
 
 def _only_at(pair: Pair, node: Node) -> None:
@@ -176,13 +176,13 @@ def test_there_and_back_with_everything_that_it_is(pair: Pair) -> None:
         inside(NAME, "sh", "-c", "echo there > /root/there")
     _only_at(pair, pair.other)
 
-    with _listening() as frames:
+    with _listening() as heard:
         result = pair.move(pair.other, pair.one)
     assert not result.get("failed"), result["msg"]
     with pair.one.here():
         _has_lived(NAME)
         mac = bytes.fromhex(inside(NAME, "cat", "/sys/class/net/eth0/address").replace(":", ""))
-        assert {announce.frame(mac, address) for address in LAN} <= frames
+        assert {frames.announcement(mac, address) for address in LAN} <= heard
         assert inside(NAME, "cat", "/root/there") == "there"
         found = record.load(Paths().container(NAME))
         assert found is not None and found.build is None
@@ -245,6 +245,37 @@ def test_what_cannot_come_is_refused_before_anything_is_stopped(pair: Pair) -> N
         assert start_time(NAME) == born
     assert "is not on this node" in _prepared(pair, ["x-nobody"])["msg"]
     _only_at(pair, pair.one)
+
+
+@contextlib.contextmanager
+def _neighbour(*found: str) -> Iterator[str]:
+    """Another machine on the bridge, which has these addresses; its MAC address."""
+    mac, inside_it = "02:00:00:00:99:01", ["ip", "-n", "carve-x-other"]
+    try:
+        run("ip", "netns", "add", "carve-x-other")
+        end = ["name", "eth0", "netns", "carve-x-other", "address", mac]
+        run("ip", "link", "add", "carvex-other", "type", "veth", "peer", *end)
+        run("ip", "link", "set", "carvex-other", "master", BRIDGE, "up")
+        run(*inside_it, "link", "set", "eth0", "up")
+        for address in found:
+            run(*inside_it, "address", "add", address, "dev", "eth0", *(["nodad"] if ":" in address else []))
+        yield mac
+    finally:
+        run("ip", "link", "del", "carvex-other", check=False)
+        run("ip", "netns", "del", "carve-x-other")
+
+
+def test_an_address_that_another_machine_on_the_bridge_has_is_named(pair: Pair) -> None:
+    with pair.one.here():
+        born = start_time(NAME)
+    with _neighbour(f"{LAN[0]}/24", f"{LAN[1]}/64") as mac:
+        result = pair.move(pair.one, pair.other)
+    words = "; ".join(f"its address {address} is {mac}'s, on {BRIDGE}" for address in LAN)
+    assert result["msg"] == f"{NAME}: stays where it was: {words}"
+    with pair.one.here():
+        assert start_time(NAME) == born
+    # It is alone now, and answers for itself.
+    assert not pair.move(pair.one, pair.other).get("failed")
 
 
 def _prepared(pair: Pair, names: list[str]) -> Result:

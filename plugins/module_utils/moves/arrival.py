@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from .. import bridges, builder, facets, files, gate, plan_disk, power, removal, rootfs, slots, store, usage
@@ -18,7 +18,7 @@ from ..checkpoint import fitness, look, suspend
 from ..engines import lxc
 from ..facets import disk, network
 from ..host import Box, Host
-from ..kernel import announce, netlink, quota, syscalls
+from ..kernel import announce, netlink, probe, quota, syscalls
 from ..plan_networks import wanted_bridge
 from ..record import Record, load
 from ..steps import NodeSeen
@@ -141,7 +141,19 @@ def _addresses(host: Host, record: Record) -> list[str]:
              for address in mine & _bare(other.record)}  # fmt: skip
     for link in netlink.links(routes=False).values():
         found |= dict.fromkeys(mine & set(map(bare, link.addresses)), f"this node's, on {link.name}")
+    found |= {address: whose for address, whose in _neighbours(record) if address not in found}
     return [f"its address {address} is {whose}" for address, whose in sorted(found.items())]
+
+
+def _neighbours(record: Record) -> Iterator[tuple[str, str]]:
+    """Who else answers for its bridged addresses. It does itself, where the bridges of both nodes are one network."""
+    for options in network.interfaces(record.fields).values():
+        bridge = options.get("bridge", "")
+        if not _is_there(bridge):
+            continue
+        for address, macs in probe.holders(bridge, set(map(bare, options.get("ip") or ()))).items():
+            if others := sorted(macs - {options["mac"]}):
+                yield address, f"{', '.join(others)}'s, on {bridge}"
 
 
 def _bare(record: Record) -> set[str]:
@@ -150,7 +162,11 @@ def _bare(record: Record) -> set[str]:
 
 def _bridges(record: Record) -> list[str]:
     wanted = sorted({value for path, value in record.fields.items() if path.endswith(".bridge")})
-    return [f"there is no bridge {bridge}" for bridge in wanted if not os.path.isdir(f"/sys/class/net/{bridge}")]
+    return [f"there is no bridge {bridge}" for bridge in wanted if not _is_there(bridge)]
+
+
+def _is_there(bridge: str) -> bool:
+    return bool(bridge) and os.path.isdir(f"/sys/class/net/{bridge}")
 
 
 def _backend(host: Host, record: Record, version: str) -> list[str]:
