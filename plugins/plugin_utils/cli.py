@@ -58,6 +58,8 @@ options:
   --delete              snapshot: remove it
   --memory              snapshot: memory and processes, too
   --place PLACE         backup, restore: a directory of the node, or ssh://user@host/directory
+  --ssh-key FILE        backup, restore: the node's private key for a place on another machine
+  --host-key KEY        backup, restore: that machine's public host key, such as 'ssh-ed25519 AAAA...'
   --as NAME             restore: under another name
   -e carve_destroy=NAME destroy: do not ask; NAME is the fleet's name
 Every other option is given to ansible-playbook, such as --limit node1, --forks 20, -v.
@@ -69,11 +71,13 @@ NOTHING, ERRORS, DIFFERENCES = 0, 1, 2
 _LISTING = {"--list-hosts", "--list-tasks", "--list-tags", "--syntax-check", "--version", "--help", "-h"}
 # Ours: the verbs that take them, and whether a value follows.
 _KEEPING = ("snapshot", "rollback", "backup", "restore")
+_PLACES = ("backup", "restore")
 _OPTIONS = {"--move": (("migrate",), True), "--to": (("migrate", "restore"), True), "--node": (("drain",), True),
             "--method": (("migrate", "drain"), True),
             "--container": (("usage", *_KEEPING), True), "--name": (_KEEPING, True), "--delete": (("snapshot",), False),
             "--memory": (("snapshot",), False),
-            "--place": (("backup", "restore"), True), "--as": (("restore",), True),
+            "--place": (_PLACES, True), "--ssh-key": (_PLACES, True), "--host-key": (_PLACES, True),
+            "--as": (("restore",), True),
             "--out": (("plan",), True), "--plan": (("apply",), True), "--yes": (("apply",), False),
             "--allow": (("plan", "apply", "rollback"), True)}  # fmt: skip
 # Without these nothing can be meant.
@@ -138,7 +142,8 @@ def command(request: Request, terminal: bool, playbook: str) -> list[str]:
     for option, variable in (("--move", "carve_move"), ("--to", "carve_to"), ("--node", "carve_drain"),
                              ("--method", "carve_method"),
                              ("--container", "carve_usage" if request.verb == "usage" else "carve_of"),
-                             ("--name", "carve_name"), ("--place", "carve_place"), ("--as", "carve_as")):  # fmt: skip
+                             ("--name", "carve_name"), ("--place", "carve_place"), ("--as", "carve_as"),
+                             ("--ssh-key", "carve_ssh_key"), ("--host-key", "carve_host_key")):  # fmt: skip
         if option in request.own:
             variables[variable] = request.own[option]
     if "--delete" in request.own:

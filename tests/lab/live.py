@@ -78,8 +78,8 @@ class Live:
         self.one.run(f"ip route replace blackhole {V4} metric 4000")
         self.two.run(f"ip route replace {V4} via {SEGMENT[0]}.{self.one.index} metric 2000")
 
-    def inside(self, script: str, at: Machine | None = None) -> str:
-        attach = f"lxc-attach -P /var/lib/carve/containers -n {NAME} --clear-env --"
+    def inside(self, script: str, at: Machine | None = None, name: str = NAME) -> str:
+        attach = f"lxc-attach -P /var/lib/carve/containers -n {name} --clear-env --"
         return (at or self.at).run(f"{attach} sh -c {shlex.quote(script)}")
 
     def _database(self, command: str) -> str:

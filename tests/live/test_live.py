@@ -3,17 +3,25 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 """A database with a connected client: moved there and back while it runs, suspended over a power cut, brought back from
-a snapshot with its memory, and moved off a node together with one that cannot be moved so."""
+a snapshot with its memory, moved off a node together with one that cannot be moved so, and made again of a backup."""
 
 from __future__ import annotations
 
 import os
+import shlex
 from itertools import pairwise
 
 import pytest
 from ansible_collections.carve.vps.tests.integration.support import wait_for
 from ansible_collections.carve.vps.tests.lab.live import GROUP, NAME, Live
+from ansible_collections.carve.vps.tests.lab.machine import SEGMENT
 
+AGAIN = "again"
+# Every file's content, and what else it is: kind, mode, owner, links, size, time.
+_CONTENT = (
+    "cd / && find root/kept var/lib/redis etc/redis -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum;"
+    "find root/kept etc/redis -printf '%p %y %m %u %g %n %s %T@ %l\\n' | sort | sha256sum"
+)
 # Each takes minutes here. It is the second move from a node that shows that what was made anew can be moved again.
 ROUNDS = int(os.environ.get("CARVE_LAB_ROUNDS", "1"))
 
@@ -93,3 +101,29 @@ def test_a_drain_moves_live_what_can_be_and_the_others_by_a_restart(live: Live) 
     assert "(by a restart: mounts: directories of the node cannot come along)" in words
     assert live.run_id in live.inside("redis-cli INFO server")
     assert "No drift" in live.fleet.carve("drift").ok().output
+
+
+def test_a_backup_comes_back_on_the_other_node_under_another_name(live: Live) -> None:
+    """What it had is destroyed meanwhile; its template and its data come from the place, byte by byte."""
+    source, there = live.at, live.other()
+    live.inside(
+        "mkdir -p /root/kept && cd /root/kept && head -c 3000001 /dev/urandom >data && ln data hard && mkfifo pipe &&"
+        "ln -s data soft && truncate -s 5M hole && install -o nobody -m 4751 data program"
+    )
+    live.inside("redis-cli SET customer 'is still here' && systemctl disable --now redis-server")
+    before = live.inside(_CONTENT)
+    source.run("ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/backups")
+    key = source.run("cat /root/.ssh/backups.pub")
+    there.run(f"mkdir -p -m 700 /root/.ssh /srv/backups && echo {shlex.quote(key)} >>/root/.ssh/authorized_keys")
+    host_key = " ".join(there.run("cat /etc/ssh/ssh_host_ed25519_key.pub").split()[:2])
+    place = f"ssh://root@{SEGMENT[0]}.{there.index}/srv/backups"
+    secure = ("--ssh-key", "/root/.ssh/backups", "--host-key", host_key)
+    live.fleet.carve("backup", "--container", NAME, "--name", "kept", "--place", place, *secure).ok()
+    live.fleet.manifest["containers"].clear()
+    live.fleet.carve("apply", "--yes", "--allow", "destroy").ok()
+    where = ("--place", "/srv/backups", "--to", there.name)
+    live.fleet.carve("restore", "--container", NAME, "--name", "kept", *where, "--as", AGAIN).ok()
+    live.fleet.manifest["containers"][AGAIN] = {"template": "base", "node": there.name, "stop_timeout": 20}
+    live.fleet.carve("apply", "--yes").ok()
+    assert live.inside(_CONTENT, there, AGAIN) == before
+    assert "is still here" in live.inside("systemctl start redis-server; redis-cli GET customer", there, AGAIN)

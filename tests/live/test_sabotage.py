@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import signal
@@ -19,27 +20,44 @@ from ansible_collections.carve.vps.tests.lab.machine import Machine
 from ansible_collections.carve.vps.tests.lab.support import CARVE
 
 INCOMING = f"/var/lib/carve/incoming/containers/{NAME}"
-# CRIU, but for one of its commands.
-_BROKEN = """#!/bin/sh
-case "$1" in {command}) echo "Error (sabotage:1): sabotaged" >&2; exit 1 ;; esac
+WIRE = "ens6"  # between the two machines
+# CRIU, but for what happens first at one of its commands.
+_SABOTAGED = """#!/bin/sh
+case "$1" in {command}) {does} ;; esac
 exec /usr/sbin/criu.real "$@"
 """
+_FAILS, _DAWDLES = 'echo "Error (sabotage:1): sabotaged" >&2; exit 1', "sleep 30"
 
 
-class _Broken:
-    """A machine whose CRIU fails at one of its commands."""
+@contextlib.contextmanager
+def _criu(machine: Machine, command: str, does: str) -> Iterator[None]:
+    script = shlex.quote(_SABOTAGED.format(command=command, does=does))
+    machine.run(f"mv /usr/sbin/criu /usr/sbin/criu.real; printf %s {script} >/usr/sbin/criu; chmod +x /usr/sbin/criu")
+    try:
+        yield
+    finally:
+        machine.run("mv /usr/sbin/criu.real /usr/sbin/criu")
 
-    def __init__(self, machine: Machine, command: str) -> None:
-        self._machine, self._command = machine, command
 
-    def __enter__(self) -> None:
-        script = shlex.quote(_BROKEN.format(command=self._command))
-        self._machine.run(
-            f"mv /usr/sbin/criu /usr/sbin/criu.real; printf %s {script} >/usr/sbin/criu; chmod +x /usr/sbin/criu"
-        )
+@contextlib.contextmanager
+def _thin(machine: Machine) -> Iterator[None]:
+    """What goes from a machine to the other one takes long enough for something to happen to it."""
+    machine.run(f"tc qdisc replace dev {WIRE} root tbf rate 16mbit burst 64kb latency 500ms")
+    try:
+        yield
+    finally:
+        machine.run(f"tc qdisc del dev {WIRE} root", check=False)
 
-    def __exit__(self, *_: object) -> None:
-        self._machine.run("mv /usr/sbin/criu.real /usr/sbin/criu")
+
+@contextlib.contextmanager
+def _cut(machine: Machine) -> Iterator[None]:
+    """Nothing that the other machine sends to this one comes there."""
+    machine.run("nft add table inet cut; nft 'add chain inet cut in { type filter hook input priority -500; }';"
+                f"nft add rule inet cut in iifname {WIRE} drop")  # fmt: skip
+    try:
+        yield
+    finally:
+        machine.run("nft delete table inet cut")
 
 
 @pytest.fixture
@@ -70,12 +88,12 @@ def test_an_address_that_is_taken_is_named_before_anything_stops(whole: Live) ->
 
 
 def test_a_dump_that_fails(whole: Live) -> None:
-    with _Broken(whole.at, "dump"):
+    with _criu(whole.at, "dump", _FAILS):
         _stays(whole, "CRIU does not checkpoint it")
 
 
 def test_a_restore_that_fails_at_the_destination(whole: Live) -> None:
-    with _Broken(whole.other(), "restore"):
+    with _criu(whole.other(), "restore", _FAILS):
         _stays(whole)
 
 
@@ -90,56 +108,73 @@ def test_a_destination_that_is_full(whole: Live) -> None:
 
 
 def _begin(live: Live) -> subprocess.Popen[str]:
-    there = live.other()
-    process = live.fleet.begin(CARVE, "migrate", str(live.fleet.path), "--move", NAME, "--to", there.name,
-                               "--method", "live")  # fmt: skip
-    wait_for(
-        "its memory on the way", lambda: there.run(f"ls {INCOMING}/memory/*.img", check=False).startswith("0"), 300
-    )
-    return process
+    return live.fleet.begin(CARVE, "migrate", str(live.fleet.path), "--move", NAME, "--to", live.other().name,
+                            "--method", "live")  # fmt: skip
+
+
+def _until(what: str, machine: Machine, command: str) -> None:
+    wait_for(what, lambda: machine.run(command, check=False).startswith("0"), 300)
+
+
+@contextlib.contextmanager
+def _its_memory_on_the_way(live: Live) -> Iterator[subprocess.Popen[str]]:
+    """A move of which some images are at the destination, and others are not."""
+    with _thin(live.at):
+        process = _begin(live)
+        _until("its memory on the way", live.other(), f"ls {INCOMING}/memory/*.img")
+        yield process
+
+
+@contextlib.contextmanager
+def _asked_for(live: Live) -> Iterator[subprocess.Popen[str]]:
+    """A move whose destination was asked to make it anew, and has not said yet whether it could."""
+    with _criu(live.other(), "restore", _DAWDLES):
+        process = _begin(live)
+        _until("the destination to be asked", live.other(), f"test -d {STORE}")
+        yield process
+
+
+def _said(process: subprocess.Popen[str]) -> str:
+    output, _nothing = process.communicate(timeout=400)
+    assert process.returncode == 1, output
+    return " ".join(output.split())
 
 
 def test_the_network_is_cut_while_its_memory_is_sent(whole: Live) -> None:
+    """The destination was not asked to make it anew: the source needs nobody's word to go on."""
+    with _its_memory_on_the_way(whole) as process, _cut(whole.other()):
+        words = _said(process)
+    assert f"{NAME}: stays where it was: copying to" in words
+
+
+def test_the_network_is_cut_when_the_destination_was_asked(whole: Live) -> None:
     """For longer than the source waits: it must not begin again before it knows that nobody else has."""
-    process = _begin(whole)
-    there = whole.other()
-    there.run("nft add table inet cut; nft 'add chain inet cut in { type filter hook input priority -500; }';"
-              "nft add rule inet cut in iifname ens6 drop")  # fmt: skip
-    try:
-        output, _nothing = process.communicate(timeout=400)
-    finally:
-        there.run("nft delete table inet cut")
-    assert process.returncode == 1 and "run the same move again" in " ".join(output.split()), output
-    assert whole.where() == []
+    with _asked_for(whole) as process, _cut(whole.other()):
+        words = _said(process)
+        assert "run the same move again" in words
+        assert whole.at.name not in whole.where()
     whole.migrate()
 
 
 def test_the_controller_is_killed_while_its_memory_is_sent(whole: Live) -> None:
-    process = _begin(whole)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
+    with _its_memory_on_the_way(whole) as process:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
     wait_for("an end", lambda: len(whole.where()) == 1, 300)
-    (name,) = whole.where()
-    if name == whole.at.name:
-        whole.migrate()
-    else:
-        # It has gone on without a controller; the same move finds nothing left to do.
-        run = whole.try_to_migrate()
-        whole.at = whole.other()
-        run.ok()
+    # Nobody has to look where it is: the same move finds it, or finds that nothing is left to do.
+    whole.migrate()
 
 
 def test_the_source_is_switched_off_after_the_destination_has_it(whole: Live) -> None:
     if whole.at is whole.two:
         whole.migrate()  # the client is there
     source, there = whole.at, whole.other()
-    process = _begin(whole)
-    wait_for("it is there", lambda: there.run(f"test -d {STORE}", check=False).startswith("0"), 300)
-    source.power_cut()
-    process.communicate(timeout=400)
-    source.boot()
+    with _asked_for(whole) as process:
+        source.power_cut()
+        _said(process)
+        wait_for("it goes on", lambda: whole.where() == [there.name], 300)
+        source.boot()
     whole.lead()
-    wait_for("it goes on", lambda: whole.where() == [there.name], 300)
-    whole.at = there
-    # What is left at its source knows by the same move what became of it.
-    whole.fleet.carve("migrate", "--move", NAME, "--to", there.name).ok()
+    assert whole.where() == [there.name]
+    # What is left at its source learns by the same move what became of it.
+    whole.migrate()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import stat
 import subprocess
@@ -85,11 +86,16 @@ def test_a_saved_plan_is_not_asked_for_again() -> None:
             "restore f.yml --container db --place /srv/b --to node2 --as db-2",
             {"carve_of": "db", "carve_place": "/srv/b", "carve_to": "node2", "carve_as": "db-2"},
         ),
+        (
+            "backup f.yml --container db --place ssh://b/srv --ssh-key /root/key --host-key 'ssh-ed25519 AAAA'",
+            {"carve_of": "db", "carve_place": "ssh://b/srv", "carve_ssh_key": "/root/key",
+             "carve_host_key": "ssh-ed25519 AAAA"},
+        ),
         ("usage f.yml --container db", {"carve_usage": "db"}),
     ],
-)
+)  # fmt: skip
 def test_whom_it_is_about(words: str, expected: dict[str, str]) -> None:
-    assert variables(line(*words.split(), terminal=False)) == expected
+    assert variables(line(*shlex.split(words), terminal=False)) == expected
 
 
 @pytest.mark.parametrize(
