@@ -11,22 +11,20 @@ was declared and no longer is, is removed; what never was declared is not looked
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from itertools import chain
 from typing import Any
 
-from . import model, plan_disk, plan_power, slots
+from . import model, plan_differences, plan_disk, plan_power
 from .definitions import Template
 from .desired import Desired
 from .plan_addresses import conflicts
+from .plan_differences import Difference
+from .plan_ids import Ids
 from .plan_moves import aside_steps, doubtful, how_it_moves, move
 from .plan_networks import network_steps, rules_steps
 from .plan_templates import builds_for
 from .steps import PHASES, Change, ContainerSeen, NodeSeen, Plan, Step
-
-# Options that say nothing about how a container is, only what may be done with it and what was done.
-_NOT_COMPARED = ("id", "template", "state")
 
 
 def make(desired: Desired, node: NodeSeen) -> Plan:
@@ -84,7 +82,7 @@ def _capability_errors(containers: Mapping[str, Mapping[str, Any]], node: NodeSe
 
 
 def _why_not(path: str, wanted: Mapping[str, Any], node: NodeSeen) -> str | None:
-    return None if wanted[path] is None else node.cannot.get(_row(path))
+    return None if wanted[path] is None else node.cannot.get(model.row_name(path))
 
 
 def _numbers(cpu_set: str) -> set[int]:
@@ -98,37 +96,6 @@ def _numbers(cpu_set: str) -> set[int]:
 def _runtime_step(node: NodeSeen) -> Step:
     change = Change("runtime", node.runtime, node.own_runtime)
     return Step("node", "runtime", "change", "node", "live", "programs that start containers", changes=(change,))
-
-
-class Ids:
-    """Hands out uid ranges to containers that are to be created."""
-
-    def __init__(self, desired: Desired, node: NodeSeen, notes: list[str], errors: list[str]) -> None:
-        self._desired, self._node, self._notes, self._errors = desired, node, notes, errors
-        self._taken = {
-            seen.recorded["id"]: name
-            for name, seen in {**node.aside, **node.containers}.items()
-            if "id" in seen.recorded
-        }
-
-    def take(self, name: str, wanted: int | None) -> int | None:
-        first = wanted if wanted is not None else next(slots.candidates(self._desired.fleet, name))
-        for slot in chain((first,), slots.candidates(self._desired.fleet, name)):
-            if slot in self._taken or slots.overlaps(slot, self._node.foreign_ids):
-                continue
-            if self._node.own_ids and not self._covered(slot):
-                continue
-            if slot != first:
-                holder = self._taken.get(first, "another user of /etc/subuid")
-                self._notes.append(f"{name} gets uid range {slot}: range {first} belongs to {holder} on this node")
-            self._taken[slot] = name
-            return slot
-        self._errors.append(f"{name}: no uid range is left on this node; extend root's line in /etc/subuid")
-        return None
-
-    def _covered(self, slot: int) -> bool:
-        first = slots.base_id(slot)
-        return any(start <= first and first + slots.RANGE <= start + n for start, n in self._node.own_ids)
 
 
 def _container_steps(
@@ -164,7 +131,9 @@ def _container_steps(
 
 
 def _create(name: str, target: Mapping[str, Any], desired: Desired) -> list[Step]:
-    changes = tuple(Change(path, None, target[path]) for path in _order(target) if path not in ("state", "id"))
+    changes = tuple(
+        Change(path, None, target[path]) for path in plan_differences.ordered(target) if path not in ("state", "id")
+    )
     made = {**target, "digest": desired.templates[target["template"]].digest}
     steps = [Step("container", name, "create", "create", "create", "declared", changes=changes, target=made)]
     if target["state"] == "running":
@@ -213,13 +182,13 @@ def _others(
     steps: list[Step] = []
     made = {**target, "digest": seen.digest}
     stays_up = seen.power != "stopped" and target["state"] != "stopped"
-    differences = _differences(target, seen)
-    restart = [(c, r) for c, r in differences if stays_up and _reach(c, differences) == "restart"]
+    differences = plan_differences.find(target, seen)
+    restart = [(c, r) for c, r in differences if stays_up and plan_differences.reach(c, differences) == "restart"]
     live = [(c, r) for c, r in differences if (c, r) not in restart]
     rebuilds = rebuild is not None and not rebuild.held
     starts_anew = rebuilds or (restart and _leave("restart", desired) is None)
     if starts_anew:
-        restart, leaving = _apart(restart)
+        restart, leaving = plan_differences.part(restart)
         live += leaving
     for step in _live_steps(name, live, seen, node, stays_up, made):
         # Memory is free when a container starts anew; its disk, when it gets a new root filesystem.
@@ -291,69 +260,19 @@ def _rebuild(
     return step.hold(_leave("rebuild", desired))
 
 
-def _differences(target: Mapping[str, Any], seen: ContainerSeen) -> list[tuple[Change, str]]:
-    result: list[tuple[Change, str]] = []
-    for path in _order({**seen.recorded, **target}):
-        if path in _NOT_COMPARED:
-            continue
-        field = model.row(path)
-        after, recorded = target.get(path), seen.recorded.get(path)
-        found = recorded
-        if _looked(path, seen):
-            found = seen.seen.get(path)
-            if field.owned:
-                found = _owned(found, [*(after or []), *(recorded or [])])
-        if found != after:
-            reason = "declared" if recorded != after else "changed on the node"
-            result.append((Change(path, found, after), reason))
-        elif recorded != after:
-            result.append((Change(path, recorded, after), "declared"))
-    if seen.config is not None:
-        before, after = ("\n".join(lines) or None for lines in seen.config)
-        result.append((Change("config", before, after), "changed on the node"))
-    return result
-
-
-def _looked(path: str, seen: ContainerSeen) -> bool:
-    """Whether the node was asked about this option (of an interface: about the option of any interface)."""
-    return _row(path) in seen.looked
-
-
-def _row(path: str) -> str:
-    """The row of a path: of an interface, the option of any."""
-    parts = path.split(".")
-    return f"{parts[0]}.{parts[-1]}" if len(parts) == 3 else path
-
-
-def _owned(found: Iterable[str] | None, ours: Iterable[str]) -> list[str] | None:
-    """Of what was found, the members that were ever declared; the others belong to the container."""
-    return None if found is None else [item for item in found if item in set(ours)]
-
-
-def _reach(change: Change, differences: list[tuple[Change, str]]) -> str:
-    """An interface is changed as a whole: where one of its options needs a restart, the others wait for it."""
-    if change.field.startswith("network."):
-        interface = change.field.rsplit(".", 1)[0] + "."
-        together = [c.field for c, _reason in differences if c.field.startswith(interface)]
-        return max((model.row(path).reach for path in together), key=model.REACHES.index)
-    field = model.row(change.field)
-    coming_or_going = set(change.before or ()) ^ set(change.after or ()) if field.anew else ()
-    return "restart" if any(member in field.anew for member in coming_or_going) else field.reach
-
-
 def _live_steps(
     name: str,
-    differences: list[tuple[Change, str]],
+    differences: list[Difference],
     seen: ContainerSeen,
     node: NodeSeen,
     stays_up: bool,
     target: Mapping[str, Any],
 ) -> list[Step]:
     """One step for each facet and direction."""
-    rooms: dict[tuple[str, str], list[tuple[Change, str]]] = {}
+    rooms: dict[tuple[str, str], list[Difference]] = {}
     for difference, reason in differences:
         facet = model.row(difference.field).facet
-        for phase, change in _in_order(difference):
+        for phase, change in plan_differences.in_order(difference):
             rooms.setdefault((phase, facet), []).append((change, reason))
     steps = []
     for (phase, facet), items in rooms.items():
@@ -365,34 +284,6 @@ def _live_steps(
     return steps
 
 
-def _in_order(change: Change) -> list[tuple[str, Change]]:
-    """A change by phase: what is given back is given back before anybody takes it, addresses among the rest."""
-    field = model.row(change.field)
-    if field.capacity:
-        return [("shrink" if _smaller(change) else "change", change)]
-    if change.field.endswith(".ip") and change.before:
-        kept = [item for item in change.before if item in (change.after or [])]
-        if len(kept) < len(change.before):
-            shrunk = Change(change.field, change.before, kept if change.after is not None else None)
-            grown = Change(change.field, kept, change.after)
-            return [("shrink", shrunk)] + ([("change", grown)] if grown.after not in (None, kept) else [])
-    return [("change", change)]
-
-
-def _apart(differences: list[tuple[Change, str]]) -> tuple[list[tuple[Change, str]], list[tuple[Change, str]]]:
-    """Of changes that come with a restart, the addresses that leave: apart, for others may take them first."""
-    rest: list[tuple[Change, str]] = []
-    leaving: list[tuple[Change, str]] = []
-    for difference, reason in differences:
-        for phase, change in _in_order(difference):
-            (leaving if phase == "shrink" else rest).append((change, reason))
-    return rest, leaving
-
-
-def _smaller(change: Change) -> bool:
-    return change.after is not None and (change.before is None or change.after < change.before)
-
-
 def _too_little_ram(changes: tuple[Change, ...], in_use: int) -> str | None:
     for change in changes:
         if change.field == "ram" and change.after is not None and change.after < in_use:
@@ -401,15 +292,3 @@ def _too_little_ram(changes: tuple[Change, ...], in_use: int) -> str | None:
                 f"{in_use / (1 << 20):.1f}M in use; free memory in the container, or declare more"
             )
     return None
-
-
-def _order(flat: Iterable[str]) -> list[str]:
-    """Paths in the field table's order, interfaces by name."""
-    ranks = {field.name: rank for rank, field in enumerate(model.CONTAINER)}
-    inner = {field.name: rank for rank, field in enumerate(model.RESOLVED_INTERFACE)}
-
-    def key(path: str) -> tuple[int, str, int]:
-        parts = path.split(".")
-        return (ranks[parts[0]], parts[1], inner[parts[2]]) if len(parts) == 3 else (ranks.get(path, 999), path, 0)
-
-    return sorted(set(flat), key=key)

@@ -14,7 +14,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from .. import builder, files, plan, plan_disk, remake, rootfs, usage
+from .. import builder, files, plan_disk, plan_ids, remake, rootfs, usage
 from ..desired import Desired
 from ..host import Host
 from ..kernel import shift, syscalls
@@ -86,7 +86,7 @@ def _slot(content: Mapping[str, Any], name: str, node: NodeSeen, errors: list[st
     """The ids that it had, if they are free and it is to be the same container; others else."""
     old = Record(**content["record"])
     wanted = old.slot if name == old.name else None
-    return plan.Ids(Desired(old.fleet, {}), node, [], errors).take(name, wanted)
+    return plan_ids.Ids(Desired(old.fleet, {}), node, [], errors).take(name, wanted)
 
 
 def _on_template(host: Host, place: Place, content: Mapping[str, Any], made: Record) -> Record:

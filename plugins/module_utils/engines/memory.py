@@ -44,7 +44,7 @@ def carry_out(plan: Plan, node: NodeSeen, fleet: str) -> NodeSeen:
 
 def running(seen: ContainerSeen) -> ContainerSeen:
     """A container that has just started: the kernel shows what is recorded and nothing else."""
-    found = {**seen.seen, **{path: value for path, value in seen.recorded.items() if row(path) in LIVE_ROWS}}
+    found = {**seen.seen, **{path: value for path, value in seen.recorded.items() if model.row_name(path) in LIVE_ROWS}}
     return replace(seen, running=True, suspended=False, seen=found, looked=FILE_ROWS | LIVE_ROWS, ram_in_use=0)
 
 
@@ -97,7 +97,7 @@ def _restart(seen: ContainerSeen, step: Step) -> ContainerSeen:
 def _change(seen: ContainerSeen, step: Step) -> ContainerSeen:
     found = dict(seen.seen)
     for change in step.changes:
-        if row(change.field) in seen.looked:
+        if model.row_name(change.field) in seen.looked:
             found[change.field] = _applied(change, seen)
     return replace(_keep(seen, _after(step)), seen=found)
 
@@ -118,12 +118,6 @@ def _keep(seen: ContainerSeen, fields: Mapping[str, Any]) -> ContainerSeen:
     """The record after a step; the configuration is written with it."""
     recorded = {path: value for path, value in {**seen.recorded, **fields}.items() if value is not None}
     return replace(seen, recorded=recorded, config=None)
-
-
-def row(path: str) -> str:
-    """The row that is looked at for a path: of an interface, the option of any."""
-    parts = path.split(".")
-    return f"{parts[0]}.{parts[-1]}" if len(parts) == 3 else path
 
 
 _DEEDS: Mapping[str, Callable[[ContainerSeen, Step], ContainerSeen]] = {

@@ -59,6 +59,12 @@ def row(path: str) -> Field:
     return _ROWS.get(path) or _OTHER[path]
 
 
+def row_name(path: str) -> str:
+    """The row's own path: of an interface's option, ``network.ip``, whichever the interface."""
+    parts = path.split(".")
+    return f"{parts[0]}.{parts[-1]}" if len(parts) == 3 else path
+
+
 def knows(path: str) -> bool:
     """Whether a flat path is of this version: the record of a container may be a newer one's."""
     return path.rsplit(".", 1)[1] in _INTERFACE_ROWS if path.startswith("network.") else path in _ROWS

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
-from .. import bridges, builder, facets, files, gate, plan_disk, power, removal, rootfs, slots, store, usage
+from .. import bridges, builder, facets, files, gate, model, plan_disk, power, removal, rootfs, slots, store, usage
 from ..checkpoint import fitness, look, suspend
 from ..engines import lxc
 from ..facets import disk, network
@@ -250,7 +250,7 @@ def _verify(host: Host, box: Box) -> None:
         for path in (*facet.live_rows, *(facet.file_rows if facet.name == "disk" else ())):
             for row, value in seen.items():
                 declared = box.record.fields.get(row)
-                if _is_row(row, path) and declared is not None and not _holds(declared, value):
+                if model.row_name(row) == path and declared is not None and not _holds(declared, value):
                     raise MoveError(f"{box.name} runs here, but its {row} is {value}, not {declared}")
     if box.pid is None or not lxc.is_alive(box.pid):
         raise MoveError(f"{box.name} ended at once")
@@ -261,11 +261,6 @@ def _verify_init(host: Host, box: Box) -> None:
     said = gate.wait(host, [box], {"init": _ANSWERS, "timeout": _ANSWERING})
     if said:
         raise MoveError(f"{box.name} was made anew here, but {said[box.name]}")
-
-
-def _is_row(row: str, path: str) -> bool:
-    parts = row.split(".")
-    return (f"{parts[0]}.{parts[-1]}" if len(parts) == 3 else row) == path
 
 
 def _holds(declared: Any, found: Any) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from ansible_collections.carve.vps.plugins.module_utils import model, plan
+from ansible_collections.carve.vps.plugins.module_utils import model, plan, plan_differences
 from ansible_collections.carve.vps.plugins.module_utils.desired import Desired
 from ansible_collections.carve.vps.plugins.module_utils.steps import Change, NodeSeen
 
@@ -84,7 +84,7 @@ def test_people_read_them_in_one_line() -> None:
 )
 def test_only_nesting_needs_a_restart(before: Any, after: Any, reach: str) -> None:
     change = Change("features", before, after)
-    assert plan._reach(change, [(change, "declared")]) == reach
+    assert plan_differences.reach(change, [(change, "declared")]) == reach
 
 
 def test_what_the_node_lacks_stops_the_plan() -> None:

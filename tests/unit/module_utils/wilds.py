@@ -141,7 +141,7 @@ def nodes(draw: st.DrawFn) -> NodeSeen:
 def _aged(draw: st.DrawFn, seen: ContainerSeen) -> ContainerSeen:
     if draw(st.integers(0, 5)) == 0:
         seen = memory.stopped(seen) if seen.running else memory.running(seen)
-    rows = {path: FOUND[memory.row(path)] for path in seen.seen if memory.row(path) in seen.looked}
+    rows = {path: FOUND[model.row_name(path)] for path in seen.seen if model.row_name(path) in seen.looked}
     drift = draw(st.dictionaries(st.sampled_from(sorted(rows)), st.integers(0, 2), max_size=3)) if rows else {}
     found = {path: rows[path][number % len(rows[path])] for path, number in drift.items()}
     config = draw(st.sampled_from([None, None, None, (("lxc.x = 1",), ()), ((), ("lxc.y = 2",))]))
