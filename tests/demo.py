@@ -103,7 +103,7 @@ def reachable() -> None:
 
 
 def limits() -> None:
-    output = run("ansible", "-i", MANIFEST, "here", "-m", "carve.vps.node_info", "--one-line", capture=True)
+    output = run("ansible", "-i", MANIFEST, "here", "-m", "carve.vps.node_info", capture=True)
     containers = json.loads(output.partition(" => ")[2])["containers"]
     for name in sorted(ADDRESSES):
         seen, declared = containers[name]["observed"], containers[name]["declared"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: checkpoint
 short_description: Suspend a container to disk with its memory, or resume it
-version_added: 0.3.0
+version_added: 0.1.0
 author:
   - Carve contributors (@carve-vps)
 description:

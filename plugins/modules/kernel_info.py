@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: kernel_info
 short_description: Try what Carve needs of the running kernel
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Makes the mounts, namespaces and calls that containers depend on, for a moment, and says which of them fail and why.
   - Needs nothing but Python on the host, so it can be used before anything is installed.

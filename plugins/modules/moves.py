@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: moves
 short_description: Work out which containers move from where to where
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Takes what M(carve.vps.node_info) has returned for every node of a fleet, and says which containers have to go from
     which node to which, so that a node is empty, or that containers are where they are wanted or belong.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: settle
 short_description: Compare where a fleet's containers are with where they should be
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Takes what M(carve.vps.node) has returned for every node of a fleet, and finds the containers that are on another
     node than the inventory P(carve.vps.fleet#inventory) has predicted, and those that may be on a node that did not
