@@ -305,8 +305,11 @@ class _Journey:
         self._run_again(box)
 
     def clear_up(self) -> None:
-        """Have the destination remove what was sent to it, which may have filled it. Where that is not heard now, the
-        next run there does it."""
+        """Leave nothing of a move that did not come about, here or there, where it may have filled the disk. What is not
+        heard there now, the next run does."""
+        if self.at_home:
+            with contextlib.suppress(lxc.EngineError, OSError):
+                suspend.put_right(self._host, self._name)
         if self._sent and self.at_home and not self._asked:
             with contextlib.suppress(MoveError):
                 self._remote.ask("withdraw", self._name, self._about(self._sent))

@@ -26,6 +26,7 @@ from .. import files
 _FOREIGN = ("origin", "nlink", "uuid")
 # rsync(1), EXIT VALUES: files vanished while they were read, which is nothing unusual of a container that runs.
 _VANISHED = 24
+_CODES = {11: ": a file could not be written or read, as on a full disk", 12: ": the connection broke"}
 # Seconds by which the times of files may be behind the clock; it is no harm to look at a file once too often.
 _CLOCK = 2.0
 _ASKING_AGAIN = 60.0  # seconds in which a line that broke may come back
@@ -109,7 +110,9 @@ class Remote:
         result = subprocess.run(command, input=names, capture_output=True, check=False, env=environment)
         if result.returncode not in (0, _VANISHED):
             said = result.stderr.decode("utf-8", "replace").strip().splitlines()
-            raise MoveError(f"copying to {self._address} failed: {'; '.join(said[:4]) or result.returncode}")
+            # The other side's words may be lost when it ends in the middle of something.
+            code = f"rsync ended with {result.returncode}{_CODES.get(result.returncode, '')}"
+            raise MoveError(f"copying to {self._address} failed: {'; '.join(said[:4]) or code}")
         for line in result.stdout.decode("utf-8", "replace").splitlines():
             with contextlib.suppress(ValueError):
                 if line.startswith("Total bytes sent:"):

@@ -49,9 +49,9 @@ def test_version_1_and_both_together(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
 
 def test_this_machine_has_one_with_a_memory_controller() -> None:
-    found = cgroup.detect()
-    assert found.read("..", "memory", {1: "memory.stat", 2: "memory.stat"}[found.version]) or found.version == 2
-    assert all(Path(directory).parent.parent.is_dir() for directory in found.directories("web"))
+    # None of Carve's own need be there: it may not be bootstrapped yet.
+    tops = [Path(directory).parent.parent for directory in cgroup.detect().directories("web")]
+    assert all(top.is_dir() for top in tops) and any((top / "memory.stat").exists() for top in tops)
 
 
 @pytest.mark.parametrize(
