@@ -305,8 +305,10 @@ class _Journey:
         self._run_again(box)
 
     def clear_up(self) -> None:
-        """Leave nothing of a move that did not come about, here or there, where it may have filled the disk. What is not
-        heard there now, the next run does."""
+        """Leave nothing of a move that did not come about, here or there, where it may have filled the disk.
+
+        Where that is not heard now, the next run there does it.
+        """
         if self.at_home:
             with contextlib.suppress(lxc.EngineError, OSError):
                 suspend.put_right(self._host, self._name)
