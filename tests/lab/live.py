@@ -64,6 +64,7 @@ class Live:
         self.inside(f"printf {shlex.quote(_CONFIGURATION)} >>/etc/redis/redis.conf && systemctl restart redis-server")
         wait_for("the database", lambda: "PONG" in self._database("PING"), 60)
         self.lead()
+        self.two.run("rm -f /root/answers")
         self.two.run(f"cat >/root/client.py <<'END'\n{_CLIENT}\nEND")
         address = f"{SEGMENT[0]}.{self.two.index}"
         self.two.run(f"setsid python3 /root/client.py {address} </dev/null >/root/client.log 2>&1 &")
