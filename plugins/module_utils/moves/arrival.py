@@ -178,17 +178,34 @@ def _backend(host: Host, record: Record, version: str) -> list[str]:
 
 def take_template(host: Host, name: str, content: Mapping[str, Any]) -> Answer:
     """Make a template version that has been sent one that containers can lie on."""
-    version = str(content["version"])
-    if "/" in version or version.startswith("."):
-        raise MoveError(f"{version!r} is no version of a template")
-    staged = f"{host.paths.incoming}/templates/{name}/{version}"
+    version, staged = _staged_template(host, name, content)
     if builder.build_of(host.paths, name, version) is None:
         os.chmod(staged, 0o711)
         syscalls.sync_filesystem(staged)
         builder.publish(host.paths, staged, name, version)
-        with contextlib.suppress(OSError):  # another version may be on its way
-            os.rmdir(os.path.dirname(staged))
+        _remove_if_empty(os.path.dirname(staged))
     return {}
+
+
+def drop_template(host: Host, name: str, content: Mapping[str, Any]) -> Answer:
+    """Leave nothing of a template version that could not be sent whole."""
+    _version, staged = _staged_template(host, name, content)
+    if os.path.isdir(staged):
+        files.remove_mounted_tree(staged)
+        _remove_if_empty(os.path.dirname(staged))
+    return {}
+
+
+def _staged_template(host: Host, name: str, content: Mapping[str, Any]) -> tuple[str, str]:
+    version = str(content["version"])
+    if "/" in version or version.startswith("."):
+        raise MoveError(f"{version!r} is no version of a template")
+    return version, f"{host.paths.incoming}/templates/{name}/{version}"
+
+
+def _remove_if_empty(directory: str) -> None:
+    with contextlib.suppress(OSError):  # another version may be on its way
+        os.rmdir(directory)
 
 
 def adopt(host: Host, name: str, content: Mapping[str, Any]) -> Answer:
@@ -285,6 +302,7 @@ VERBS: Mapping[str, Callable[[Host, str, Mapping[str, Any]], Answer]] = {
     "arrived": arrived,
     "examine": examine,
     "take-template": take_template,
+    "drop-template": drop_template,
     "adopt": adopt,
     "withdraw": withdraw,
 }

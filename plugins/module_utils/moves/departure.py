@@ -224,8 +224,13 @@ class _Journey:
             if answer["copy_template"]:
                 template, version = record.fields["template"], answer["template"]
                 source = self._host.paths.template(template, record.template_version)
-                self._numbers["template_bytes"] = self._remote.copy(source, f"templates/{template}/{version}")
-                self._remote.ask("take-template", template, {"version": version})
+                try:
+                    self._numbers["template_bytes"] = self._remote.copy(source, f"templates/{template}/{version}")
+                    self._remote.ask("take-template", template, {"version": version})
+                except MoveError:
+                    with contextlib.suppress(MoveError):
+                        self._remote.ask("drop-template", template, {"version": version})
+                    raise
 
     def _copy(self, directory: str, number: str) -> None:
         began = time.monotonic()
