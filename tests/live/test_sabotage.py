@@ -122,8 +122,9 @@ def _until(what: str, machine: Machine, command: str) -> None:
 @contextlib.contextmanager
 def _its_memory_on_the_way(live: Live) -> Iterator[subprocess.Popen[str]]:
     """A move of which some images are at the destination, and others are not."""
+    process = _begin(live)
+    _until("its memory to be written", live.at, f"test -d {STORE}/memory.ahead")
     with _thin(live.at):
-        process = _begin(live)
         _until("its memory on the way", live.other(), f"ls {INCOMING}/memory/*.img")
         yield process
 
