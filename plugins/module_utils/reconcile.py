@@ -10,7 +10,6 @@ module ``carve.vps.node``.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -18,15 +17,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from . import desired as desired_state
-from . import files, lock, plan, record, trial
-from .checkpoint import suspend
+from . import leftovers, lock, plan
 from .desired import Desired
-from .engines import lxc
 from .failure import failure
 from .host import Host, apparmor_enabled
-from .kernel import freezer
 from .observe import Observation, observe
-from .paths import RETURNING
 from .steps import HELD, PLANNED, ContainerSeen, NodeSeen, Plan, Step, untouched
 
 # Told of every step before and after it is carried out.
@@ -80,7 +75,7 @@ def _locked(job: Job) -> dict[str, Any]:
     desired, host = job.desired, job.host
     clock = _Clock()
     if not job.check:
-        _clear_staging(host)
+        leftovers.clear(host)
     concerned = {name: wanted for name, wanted in desired.containers.items() if desired.concerns(name)}
     seen = observe(host, concerned, desired.elsewhere)
     clock.mark("observe")
@@ -98,7 +93,8 @@ def _locked(job: Job) -> dict[str, Any]:
         changed = any(status not in (HELD, PLANNED) for status in statuses)
     if not made.errors:
         errors += made.refusals
-    return report(desired, made, statuses, errors, clock.times, seen, changed)
+    told = report(desired, made, statuses, errors, clock.times, seen, changed)
+    return {**told, "leftovers": job.check and leftovers.are_there(host)}
 
 
 def _unexpected(job: Job, made: Plan) -> list[str]:
@@ -138,29 +134,6 @@ def _residue(made: Plan, after: Plan) -> list[str]:
         if (step.kind, step.name, step.action) not in later
         for change in step.changes
     ]
-
-
-def _clear_staging(host: Host) -> None:
-    """Remove what a run that was killed has left; the lock says that nobody is making it any more."""
-    freezer.thaw_leftovers(host.paths, host.cgroup)
-    trial.clear(host.paths)
-    for name in os.listdir(host.paths.staging):
-        files.remove_mounted_tree(f"{host.paths.staging}/{name}")
-    if os.listdir(host.paths.incoming):
-        from .moves import arrival  # seldom needed
-
-        arrival.clear_abandoned(host)
-    for name in lxc.names(host):
-        # Where CRIU is still at work, whatever concerns that container says so itself.
-        with contextlib.suppress(lxc.EngineError):
-            suspend.put_right(host, name)
-        directory = host.paths.container(name)
-        if os.path.exists(f"{directory}/{record.FILE}"):
-            for file in (record.FILE, lxc.CONFIG):
-                files.remove_unfinished(f"{directory}/{file}")
-            # Of a roll back that was killed: from now on it is the plan that says what is to run.
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(f"{directory}/{RETURNING}")
 
 
 def report(

@@ -226,6 +226,12 @@ containers:
   returned: always
   type: dict
   sample: {"web-1": {"state": "running", "template": "debian-13@1f2e3d", "ip": {"eth0": ["203.0.113.10"]}}}
+leftovers:
+  description:
+    - In check mode, whether a run or a move that was killed has left files here that nobody needs.
+    - The next run without check mode removes them. They are no difference from what is declared.
+  returned: always
+  type: bool
 timings:
   description: Seconds that each part of the run took.
   returned: always

@@ -210,6 +210,14 @@ def put_right(host: Host, name: str) -> None:
         discard(directory)
 
 
+def has_leftovers(directory: str) -> bool:
+    """Whether ``put_right`` may have something to do."""
+    found = [name for name in (PART, SHOT, _GONE) if os.path.isdir(f"{directory}/{name}")]
+    if not is_suspended(directory):
+        found += [name for name in (WHOLE, AHEAD) if os.path.isdir(f"{directory}/{name}")]
+    return bool(found)
+
+
 def size(directory: str) -> int:
     """The bytes of a container's images."""
     places = (f"{directory}/{name}" for name in (WHOLE, AHEAD))

@@ -352,3 +352,15 @@ def test_stopping(fleet: Fleet) -> None:
 
 def test_destroying(fleet: Fleet) -> None:
     each_point(fleet, 8, two, nothing)
+
+
+def test_what_is_left_is_no_difference_and_yet_removed(fleet: Fleet) -> None:
+    """As of a move whose source never came back, and of one from here that was killed."""
+    fleet.declare("x-left", state="stopped")
+    fleet.apply()
+    assert not fleet.check()["leftovers"]
+    for left in (f"{Paths().incoming}/containers/x-other", f"{Paths().container('x-left')}/memory.ahead"):
+        Path(left).mkdir(parents=True)
+        found = fleet.check()
+        assert found["leftovers"] and not found["changed"] and found["steps"] == []
+        assert not fleet.run()["changed"] and not fleet.check()["leftovers"] and not Path(left).exists()

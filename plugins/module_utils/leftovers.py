@@ -1,0 +1,48 @@
+# Copyright: (c) 2026, Carve contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What runs and moves that were killed have left on a node."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+from . import files, record, trial
+from .checkpoint import suspend
+from .engines import lxc
+from .host import Host
+from .kernel import freezer
+from .paths import RETURNING
+
+
+def are_there(host: Host) -> bool:
+    """Whether a run that changes nothing else should be made for it. Another run may be busy with what looks so."""
+    places = (host.paths.staging, host.paths.incoming)
+    if any(os.path.isdir(place) and os.listdir(place) for place in places):
+        return True
+    return any(suspend.has_leftovers(host.paths.container(name)) for name in lxc.names(host))
+
+
+def clear(host: Host) -> None:
+    """Remove it; the lock, which the caller has, says that nobody is making it any more."""
+    freezer.thaw_leftovers(host.paths, host.cgroup)
+    trial.clear(host.paths)
+    for name in os.listdir(host.paths.staging):
+        files.remove_mounted_tree(f"{host.paths.staging}/{name}")
+    if os.listdir(host.paths.incoming):
+        from .moves import arrival  # seldom needed
+
+        arrival.clear_abandoned(host)
+    for name in lxc.names(host):
+        # Where CRIU is still at work, whatever concerns that container says so itself.
+        with contextlib.suppress(lxc.EngineError):
+            suspend.put_right(host, name)
+        directory = host.paths.container(name)
+        if os.path.exists(f"{directory}/{record.FILE}"):
+            for file in (record.FILE, lxc.CONFIG):
+                files.remove_unfinished(f"{directory}/{file}")
+            # Of a roll back that was killed: from now on it is the plan that says what is to run.
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{directory}/{RETURNING}")
