@@ -75,7 +75,7 @@ def test_what_is_reported(node: Node) -> None:
     result = node.run({"web": {"state": "stopped"}, "db": {"network": LAN}}, allow=[])
     assert set(result) == {
         "changed", "steps", "fingerprint", "fingerprints", "unmanaged", "notes", "errors", "containers", "diff",
-        "timings",
+        "timings", "leftovers",
     }  # fmt: skip
     assert result["unmanaged"] == ["strange"]
     version = f"debian@{node.seen.containers['db'].digest}"
