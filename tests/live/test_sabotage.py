@@ -164,7 +164,9 @@ def test_the_controller_is_killed_while_its_memory_is_sent(whole: Live) -> None:
     with _its_memory_on_the_way(whole) as process:
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-    wait_for("an end", lambda: len(whole.where()) == 1, 300)
+    # What runs on the source goes on without it.
+    gone = f"! test -e /var/lib/carve/departing/{NAME}"
+    wait_for("an end", lambda: len(whole.where()) == 1 and whole.at.run(gone, check=False).startswith("0"), 300)
     # Nobody has to look where it is: the same move finds it, or finds that nothing is left to do.
     whole.migrate()
 
