@@ -7,7 +7,6 @@ client on another machine that writes to it through one connection and keeps eve
 
 from __future__ import annotations
 
-import json
 import shlex
 from pathlib import Path
 from typing import Any
@@ -120,10 +119,7 @@ class Live:
         self.two.run("pkill -f [/]root/client.py; true")
 
     def fitness(self) -> Any:
-        said, _nothing = self.fleet.begin(
-            "ansible", self.at.name, "-i", str(self.fleet.path), "-b", "-m", "carve.vps.node_info"
-        ).communicate()
-        return json.loads(said.partition("=>")[2])["containers"][NAME]["live_migration"]
+        return self.fleet.info(self.at)["containers"][NAME]["live_migration"]
 
     def other(self) -> Machine:
         return self.two if self.at is self.one else self.one

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import http.server
+import json
 import os
 import re
 import shlex
@@ -91,6 +92,13 @@ class LabFleet:
     def carve(self, verb: str, *arguments: str) -> Run:
         """Run the command `carve`."""
         return self._run(verb, CARVE, verb, str(self.path), *arguments)
+
+    def info(self, machine: Machine) -> dict[str, Any]:
+        """What `carve.vps.node_info` says of a node."""
+        ask = ("ansible", machine.name, "-i", str(self.path), "-b", "-m", "carve.vps.node_info")
+        said, _nothing = self.begin(*ask).communicate()
+        found: dict[str, Any] = json.loads(said.partition("=>")[2])
+        return found
 
     def _run(self, verb: str, *command: str) -> Run:
         began = time.monotonic()
