@@ -158,7 +158,9 @@ def _leave_network(directory: str) -> None:
         network.release(Box(found, directory))
 
 
-def put_in_place(paths: Paths, directory: str, reboot: bool) -> int:
+def put_in_place(paths: Paths, directory: str, reboot: bool, restored: bool = False) -> int:
+    """What every start needs beyond LXC's configuration; after a ``reboot`` from inside what that has lost, and of one
+    ``restored`` from its memory what CRIU does not know of."""
     from . import facets, record
     from .host import Box, Host, apparmor_enabled
 
@@ -173,7 +175,7 @@ def put_in_place(paths: Paths, directory: str, reboot: bool) -> int:
             if not reboot:
                 facet.at_start(host, box)
             elif facet.live_rows or facet.name == "identity":
-                facet.reapply(host, box)
+                (facet.after_restore if restored else facet.reapply)(host, box)
     except OSError as error:
         # LXC keeps what its hooks say to itself; and what cannot be as declared does not run.
         with open(paths.failure(found.name), "w", encoding="utf-8", errors="replace") as handle:

@@ -23,7 +23,14 @@ _CONFIGURATION = 'bind * -::*\\nprotected-mode no\\nappendonly yes\\nappendfsync
 # One connection for all its life: what breaks it ends the client. Each number once, the next when the answer is there.
 _CLIENT = f"""
 import itertools, socket, sys, time
-line = socket.create_connection(("{V4}", {PORT}), source_address=(sys.argv[1], 0))
+for _try in range(60):
+    try:
+        line = socket.create_connection(("{V4}", {PORT}), timeout=5, source_address=(sys.argv[1], 0))
+        break
+    except OSError as error:
+        print("not connected yet:", error, file=sys.stderr, flush=True)
+        time.sleep(1)
+line.settimeout(None)
 with line.makefile("rwb") as stream, open("/root/answers", "w", buffering=1) as answers:
     for number in itertools.count(1):
         stream.write(b"MULTI\\r\\nINCR count\\r\\nRPUSH log %d\\r\\nEXEC\\r\\n" % number)
@@ -99,7 +106,10 @@ class Live:
     def goes_on(self) -> list[float]:
         """The client gets answers by its one connection; nothing was lost, doubled, or started anew. When they came."""
         before = len(self.answers())
-        wait_for("answers", lambda: len(self.answers()) > before + 3, 240)
+        try:
+            wait_for("answers", lambda: len(self.answers()) > before + 3, 240)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; the client says {self.two.run('tail -n 5 /root/client.log')!r}") from None
         found = self.answers()
         # +OK, twice +QUEUED, and of EXEC the two counts: how often it was asked, and how long the list is.
         for number, answer in enumerate(found, 1):

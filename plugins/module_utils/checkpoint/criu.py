@@ -28,6 +28,9 @@ from . import look, sharing
 SCRIPT = f"{LIBRARY}/checkpoint"
 WHOLE, AHEAD, GOING_ON = "whole", "ahead", "going on"
 _DUMP_LOG, _RESTORE_LOG = "dump.log", "restore.log"  # LXC's name for the second one
+# Of a file that is open and has no name any more, such as a library that was replaced or a database's temporary file,
+# the content goes into the images; CRIU's own limit for that is a megabyte.
+_GHOSTS = "256M"
 _COLLECTING = 60  # seconds that freezing all processes may take
 _RESTORING = 300.0  # seconds after which a restore hangs, and
 _SLOWEST = 5 << 20  # bytes a second by which its memory is read
@@ -55,7 +58,7 @@ def dump_arguments(
         "--manage-cgroups=full",
         "--ext-mount-map", "auto", "--enable-external-sharing", "--enable-external-masters",
         "--enable-fs", "hugetlbfs", "--enable-fs", "tracefs", "--force-irmap",
-        "--timeout", str(_COLLECTING), "-D", images, "-o", f"{images}/{_DUMP_LOG}", "-v3",
+        "--ghost-limit", _GHOSTS, "--timeout", str(_COLLECTING), "-D", images, "-o", f"{images}/{_DUMP_LOG}", "-v3",
         "--cgroup-root", f"{','.join(controllers)}:{group}", "-t", str(pid),
         "--freeze-cgroup", f"{cgroup.ROOT}/{group}",
     ]  # fmt: skip
@@ -132,7 +135,7 @@ def restore(host: Host, box: Box, images: str) -> int:
     with contextlib.suppress(FileNotFoundError):
         os.unlink(log)
     command = ["lxc-checkpoint", "-r", "-P", host.paths.containers, "-n", box.name, "-D", images, "-A", SCRIPT]
-    patience = _RESTORING + sum(entry.stat().st_size for entry in os.scandir(images)) / _SLOWEST
+    patience = _RESTORING + sum(map(_bytes, (images, f"{images}.ahead"))) / _SLOWEST
     # What becomes the container's monitor keeps its descriptors open; and LXC waits for ever where CRIU hangs.
     process = subprocess.Popen(
         [*command, "-o", log, "-l", "INFO"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
@@ -151,6 +154,10 @@ def restore(host: Host, box: Box, images: str) -> int:
         hung = f"it was not done after {patience:.0f} s" if status is None else ""
         raise lxc.EngineError(said or hung or lxc.why(log) or "LXC does not say why")
     return pid
+
+
+def _bytes(images: str) -> int:
+    return sum(entry.stat().st_size for entry in os.scandir(images)) if os.path.isdir(images) else 0
 
 
 def kill(host: Host, name: str) -> None:

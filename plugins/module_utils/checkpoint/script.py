@@ -85,7 +85,7 @@ def _put_in_place(images: str) -> int:
     for end in network.ends(Box(found, directory)):
         links.set_link(end, state="up")
     os.environ["LXC_PID"] = os.environ["CRTOOLS_INIT_PID"]
-    status = hook.put_in_place(_paths(directory), directory, True)
+    status = hook.put_in_place(_paths(directory), directory, reboot=True, restored=True)
     if not status:
         # From here on it may run at any moment. Whatever comes of that, its files are then newer than this memory.
         files.write(f"{images}/{suspend.USED}", "")

@@ -54,17 +54,20 @@ def write_ahead(host: Host, box: Box) -> bool:
     return True
 
 
-def suspend(host: Host, box: Box) -> int:
-    """Put a running container to disk; the bytes of its images. Raises ``EngineError``, and it goes on running then."""
-    put_right(host, box.name)
+def suspend(host: Host, box: Box, ahead: bool = False) -> int:
+    """Put a running container to disk; the bytes of its images. Raises ``EngineError``, and it goes on running then.
+
+    ``ahead``: the caller has just written most of its memory (``write_ahead``). What another run has written so may be
+    of processes that are no more.
+    """
+    put_right(host, box.name, keep_ahead=ahead)
     part = f"{box.directory}/{PART}"
     make_place(part, box)
     # Without the note, the hook takes its end for what it is.
     note = files.read(host.paths.restored(box.name))
     _forget(host, box.name)
     try:
-        before = AHEAD if os.path.isdir(f"{box.directory}/{AHEAD}") else None
-        criu.dump(host, box, part, criu.WHOLE, before)
+        criu.dump(host, box, part, criu.WHOLE, AHEAD if ahead else None)
     except BaseException:
         if lxc.init_pid(host, box.name) is not None:
             discard(box.directory)
@@ -115,7 +118,9 @@ def resume(host: Host, box: Box) -> None:
         box.pid = criu.restore(host, box, images)
     try:
         _note_monitor(host, box)
-        announce.addresses(box.pid, network.bridged(box))
+        # Neighbours that are not told find out; an interface that the container has taken down or renamed is its own.
+        with contextlib.suppress(OSError):
+            announce.addresses(box.pid, network.bridged(box))
         _verify(host, box)
     except BaseException:
         _undo(host, box)
@@ -180,17 +185,18 @@ def _undo(host: Host, box: Box) -> None:
     box.pid = None
 
 
-def discard(directory: str) -> None:
-    """Give the images up: they are gone at one stroke."""
+def discard(directory: str, keep_ahead: bool = False) -> None:
+    """Give the images up: they are gone at one stroke. ``keep_ahead``: but for what was just written ahead."""
     if os.path.isdir(f"{directory}/{WHOLE}"):
         files.remove_tree(f"{directory}/{_GONE}")
         os.rename(f"{directory}/{WHOLE}", f"{directory}/{_GONE}")
         files.sync([directory])
     files.remove_tree(f"{directory}/{_GONE}")
-    files.remove_tree(f"{directory}/{AHEAD}")
+    if not keep_ahead:
+        files.remove_tree(f"{directory}/{AHEAD}")
 
 
-def put_right(host: Host, name: str) -> None:
+def put_right(host: Host, name: str, keep_ahead: bool = False) -> None:
     """Take up what a run that was killed has left of a container; the caller has the node's lock.
 
     Raises ``EngineError`` while CRIU is still at work.
@@ -207,7 +213,7 @@ def put_right(host: Host, name: str) -> None:
         else:
             files.remove_tree(part)
     if not is_suspended(directory) or lxc.init_pid(host, name) is not None:
-        discard(directory)
+        discard(directory, keep_ahead)
 
 
 def has_leftovers(directory: str) -> bool:

@@ -51,6 +51,10 @@ class Facet:
         """
         self.apply_live(host, box, [Change(row, None, box.record.fields.get(row)) for row in self.live_rows])
 
+    def after_restore(self, host: Host, box: Box) -> None:
+        """Put in place what CRIU does not bring back. What the container has done itself since its start stays."""
+        self.reapply(host, box)
+
     def lacks(self, host: Host, wanted: Mapping[str, Any], box: Box | None = None) -> list[str]:
         """Why what is declared cannot be on this node, a sentence each: nothing is begun then.
 

@@ -96,6 +96,13 @@ class Network(Facet):
                 before = {"ip": sorted({*link.addresses, *end.host_routes}), "gateway": link.gateways}
                 _apply(box, interface, before, options)
 
+    def after_restore(self, host: Host, box: Box) -> None:
+        """Addresses and routes that it has beyond the record are its own, and its connections may be by them."""
+        inside = namespaces.inside(lambda: _links_of(box))
+        for interface, options in interfaces(box.record.fields).items():
+            if interface in inside:
+                _apply(box, interface, {}, options)
+
 
 def interfaces(fields: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The interfaces of a flat record, each a map of its options, by name."""

@@ -32,15 +32,20 @@ _ANSWERING = 60
 
 # In the directory that a container's files are sent to: the move that sends them.
 _ATTEMPT = "attempt"
+# In a container's directory: it has come here by a move, and was found to run as it did.
+_SERVES = "arrived"
 
 # What is told to the source, as JSON.
 Answer = dict[str, Any]
 
 
 def arrived(host: Host, name: str, content: Mapping[str, Any]) -> Answer:
-    """Whether a container is here, as one of this node's."""
-    here = load(host.paths.container(name))
-    return {"arrived": here is not None and here.uuid == _record(name, content).uuid}
+    """Whether a container is here, as one of this node's; and whether it runs, or has run once it was found well."""
+    final = host.paths.container(name)
+    here = load(final)
+    arrived_here = here is not None and here.uuid == _record(name, content).uuid
+    serves = arrived_here and (os.path.exists(f"{final}/{_SERVES}") or lxc.init_pid(host, name) is not None)
+    return {"arrived": arrived_here, "serves": serves}
 
 
 def examine(host: Host, name: str, content: Mapping[str, Any]) -> Answer:
@@ -234,12 +239,19 @@ def adopt(host: Host, name: str, content: Mapping[str, Any]) -> Answer:
         return {"pid": None}
     began = time.monotonic()
     if box.pid is None:
+        if os.path.exists(f"{final}/{_SERVES}"):
+            return {"pid": None}  # it has ended since by itself
+        if content.get("memory") and not suspend.is_suspended(final):
+            raise MoveError(f"{name} was made anew here, and did not last")
         power.start(host, box)
     started = time.monotonic()
-    announce.addresses(box.pid or 0, network.bridged(box))
+    # Neighbours that are not told find out; an interface that the container has taken down is its own affair.
+    with contextlib.suppress(OSError):
+        announce.addresses(box.pid or 0, network.bridged(box))
     _verify(host, box)
     if content.get("memory"):
         _verify_init(host, box)
+    files.write(f"{final}/{_SERVES}", "")
     ended = time.monotonic()
     return {"pid": box.pid, "start_s": round(started - began, 2), "verify_s": round(ended - started, 2)}
 

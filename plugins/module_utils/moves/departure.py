@@ -156,8 +156,10 @@ class _Journey:
                 one.result()
             wanted = {**self._about(record), "template": answer["template"], "start": self._was_running}
             came = self._hand_over({**wanted, "memory": suspend.is_suspended(self._aside)})
-        except BaseException:
-            self._come_back(record)
+        except BaseException as error:
+            # Once the destination was asked, only its own no says that nobody is served there.
+            if not self._asked or (isinstance(error, MoveError) and not isinstance(error, LineBroken)):
+                self._come_back(record)
             raise
         self._numbers["away_s"] = round(time.monotonic() - began - came.get("verify_s", 0), 2)
         self._numbers["start_s"] = came.get("start_s", 0)
@@ -205,6 +207,10 @@ class _Journey:
         if not answer["arrived"]:
             self._come_back(record)
             return False
+        if answer["serves"]:
+            # Whatever is to be said of it there: what it has written since the hand-over is nowhere else.
+            self._give_up()
+            return True
         memory = suspend.is_suspended(self._aside)
         wanted = {**self._about(record), "template": record.template_version, "start": self._was_running}
         try:
@@ -284,7 +290,7 @@ class _Journey:
         """Put it to disk. Where that fails it runs on, and is stopped where that is allowed."""
         began = time.monotonic()
         try:
-            suspend.suspend(self._host, box)
+            suspend.suspend(self._host, box, ahead="ahead_bytes" in self._numbers)
             self._numbers["dump_s"] = round(time.monotonic() - began, 2)
         except lxc.EngineError as error:
             if self._wanted == LIVE:

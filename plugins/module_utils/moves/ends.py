@@ -59,7 +59,9 @@ def at_source(params: Mapping[str, Any], check: bool, host: Host | None = None) 
     host.paths.make()
     try:
         if params["state"] == "prepared":
-            key = departure.prepare(host, ident)
+            # Not under a move that is under way between the same two nodes: the key would be another one.
+            with lock.held(host.paths, True, {"fleet": params["fleet"], "doing": "a move"}, _PATIENCE):
+                key = departure.prepare(host, ident)
             return {"changed": False, "key": key, "bridges": departure.bridges(host, names)}
         with lock.held(host.paths, True, {"fleet": params["fleet"], "doing": "a move"}, _PATIENCE):
             where = (params["address"], params["port"], params["host_key"])

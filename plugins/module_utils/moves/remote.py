@@ -98,7 +98,7 @@ class Remote:
         if written:
             # Content alone, and first: for the directories above a listed file, rsync forgets the filters below.
             # What else the files and their directories are, the pass over everything puts right.
-            how = ["-aHS", "--force", "--ignore-times", "--from0", "--files-from=-"]
+            how = ["-aHS", "--force", "--ignore-times", "--from0", "--files-from=-", "--ignore-missing-args"]
             sent = self._rsync(how, source, destination, written)
         how = ["-aHAXS", "--delete", *(f"--filter=-x trusted.overlay.{name}" for name in _FOREIGN)]
         return sent + self._rsync(how, source, destination)
@@ -126,6 +126,9 @@ def _written(top: str, since: float) -> Iterator[bytes]:
     for directory, _directories, names in os.walk(start):
         for name in names:
             path = os.path.join(directory, name)
-            found = os.lstat(path)
+            try:
+                found = os.lstat(path)
+            except FileNotFoundError:
+                continue  # of a container that runs
             if stat.S_ISREG(found.st_mode) and found.st_ctime >= since - _CLOCK:
                 yield os.path.relpath(path, start)
