@@ -10,12 +10,12 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ansible_collections.carve.vps.tests.integration.support import hold_this_machine
 
 import machine
-from isolation import MEASUREMENTS, latency
+from isolation import MEASUREMENTS, TOLERANCE, latency
 from isolation.stage import Row, Stage
 
 # What a neighbour feels: a table of its own.
@@ -31,24 +31,39 @@ def main(argv: Sequence[str] | None = None) -> int:
     hold_this_machine()
     about = machine.describe()
     print(about, flush=True)
+    off: list[str] = []
     if names := [name for name in options.only if name != LATENCY]:
-        print(_table(_measured(names, options.seconds)))
+        measured = _measured(names, options.seconds)
+        print(_table([row for rows in measured.values() for row in rows]))
+        off = _off(measured)
         print(f"\nEach measured for {options.seconds:g} s; load after the run {os.getloadavg()[0]:.2f}.", flush=True)
     if LATENCY in options.only:
         print("\n" + latency.render(latency.measure()))
-    return 0
+    for line in off:
+        print(line, file=sys.stderr)
+    return 1 if off else 0
 
 
-def _measured(names: Sequence[str], seconds: float) -> list[Row]:
+def _measured(names: Sequence[str], seconds: float) -> dict[str, list[Row]]:
     stage = Stage(seconds)
-    rows: list[Row] = []
+    rows: dict[str, list[Row]] = {}
     try:
         for name in names:
             print(f"  {name}", file=sys.stderr, flush=True)
-            rows += MEASUREMENTS[name](stage)
+            rows[name] = list(MEASUREMENTS[name](stage))
     finally:
         stage.destroy()
     return rows
+
+
+def _off(measured: Mapping[str, Sequence[Row]]) -> list[str]:
+    """What is further from what was asked for than it may be on a quiet machine."""
+    return [
+        f"{row.what}: {row.got:.4g} instead of {row.asked:.4g} {row.unit}, off by more than {100 * TOLERANCE[name]:g} %"
+        for name, rows in measured.items()
+        for row in rows
+        if name in TOLERANCE and abs(row.error() or 0) > TOLERANCE[name]
+    ]
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -33,7 +33,7 @@ def test_busy_processors_are_shared_by_weight(stage: Stage) -> None:
 
 def test_a_limit_of_processor_time_is_not_exceeded(stage: Stage) -> None:
     for row in measured(stage, "limits"):
-        assert 0 < row.got < row.asked * 1.1, row
+        assert row.asked * 0.7 < row.got < row.asked * 1.1, row
 
 
 def test_what_an_idle_neighbour_could_have_is_used(stage: Stage) -> None:
@@ -44,4 +44,9 @@ def test_what_an_idle_neighbour_could_have_is_used(stage: Stage) -> None:
 @pytest.mark.parametrize("name", ["bandwidth", "operations"])
 def test_a_limit_of_the_disk_is_reached_and_not_exceeded(stage: Stage, name: str) -> None:
     for row in measured(stage, name):
+        assert row.asked * 0.5 < row.got < row.asked * 1.15, row
+
+
+def test_rates_of_networks_are_reached_and_not_exceeded(stage: Stage) -> None:
+    for row in measured(stage, "network"):
         assert row.asked * 0.5 < row.got < row.asked * 1.15, row

@@ -13,6 +13,12 @@ from .network import network_rates
 from .processors import idle_share, limits, weights
 from .stage import Row, Stage
 
+# How far from what is asked for each may be, as a share of it, on a machine that does nothing else. What is not here is
+# shown and held to nothing: the scheduler of a disk goes by more than weights.
+TOLERANCE: Mapping[str, float] = {
+    "weights": 0.1, "limits": 0.05, "bandwidth": 0.1, "operations": 0.1, "network": 0.1
+}  # fmt: skip
+
 # By name, in the order of the table.
 MEASUREMENTS: Mapping[str, Callable[[Stage], Iterator[Row]]] = {
     "weights": weights,
