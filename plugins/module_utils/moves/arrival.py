@@ -63,9 +63,9 @@ def examine(host: Host, name: str, content: Mapping[str, Any]) -> Answer:
     if record.backend == rootfs.OVERLAY:
         version, send = _template(host, record, content["build"])
         reasons += [] if send else _backend(host, record, version)
-    if reasons:
-        raise MoveError("; ".join(reasons))
     live = [*look.lacking(host), *fitness.unlike(content["live"], look.traits(host))] if content.get("live") else []
+    if reasons:
+        raise MoveError("; ".join([*reasons, *(live if content.get("only_live") else [])]))
     template = record.fields["template"]
     empty = not os.path.isdir(f"{host.paths.incoming}/containers/{name}")
     for place in (f"containers/{name}", *([f"templates/{template}/{version}"] if send else [])):

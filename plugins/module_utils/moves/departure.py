@@ -132,7 +132,7 @@ class _Journey:
         self._was_running = box.pid is not None or interrupted
         asleep = suspend.is_suspended(box.directory)
         traits = look.traits(self._host) if asleep or self._may_go_live(box) else None
-        answer = self._remote.ask("examine", self._name, {**self._about(record), "live": traits})
+        answer = self._examine(box, record, traits)
         self._sent = record
         self._place, lacks = answer["place"], answer.get("live", [])
         if asleep and lacks:
@@ -167,6 +167,17 @@ class _Journey:
             parts = ("ahead_bytes", "memory_bytes")
             pace.keep(self._host.paths, int(sum(self._numbers.get(part, 0) for part in parts)), self._numbers["away_s"])
         self._give_up()
+
+    def _examine(self, box: Box, record: Record, traits: Mapping[str, Any] | None) -> dict[str, Any]:
+        """What the destination says. Where it says no, the error is all that forbids it, here and there."""
+        wanted = {**self._about(record), "live": traits, "only_live": self._wanted == LIVE}
+        try:
+            return self._remote.ask("examine", self._name, wanted)
+        except LineBroken:
+            raise
+        except MoveError as error:
+            mine = look.unfit(self._host, box) if self._wanted == LIVE else []
+            raise MoveError("; ".join([*mine, str(error)])) from error
 
     def _may_go_live(self, box: Box) -> bool:
         return bool(box.pid) and (self._wanted == LIVE or (self._wanted == AUTO and checkpoint.is_declared(box)))

@@ -86,7 +86,7 @@ def _scheduler(whole: Disk, name: str) -> Iterator[None]:
     try:
         for layer in before:
             Path(f"/sys/block/{layer}/queue/scheduler").write_text(name, encoding="ascii")
-            # BFQ otherwise prefers whoever has begun just now, whatever its weight (Documentation/block/bfq-iosched.rst).
+            # BFQ otherwise prefers whoever has begun just now, whatever its weight (bfq-iosched.rst).
             Path(f"/sys/block/{layer}/queue/iosched/low_latency").write_text("0", encoding="ascii")
         yield
     finally:
