@@ -21,6 +21,7 @@ from ansible_collections.carve.vps.plugins.module_utils import info, record, usa
 from ansible_collections.carve.vps.plugins.module_utils.host import Box
 from ansible_collections.carve.vps.plugins.module_utils.kernel import frames
 from ansible_collections.carve.vps.plugins.module_utils.moves import departure, ends
+from ansible_collections.carve.vps.plugins.module_utils.moves.remote import LineBroken, Remote
 from ansible_collections.carve.vps.plugins.module_utils.paths import LIBRARY, Paths
 from ansible_collections.carve.vps.tests.integration import killed_move
 from ansible_collections.carve.vps.tests.integration.own_node import BRIDGE, FLEET, NETWORKS, run
@@ -316,6 +317,46 @@ def test_a_move_that_was_killed_is_finished_by_the_next(pair: Pair, point: str) 
         assert pid(NAME)
         _has_lived(NAME)
     _only_at(pair, pair.other)
+
+
+def _serves_on(pair: Pair) -> None:
+    """It has gone on at its destination, where somebody has changed it since; the same move keeps all of that."""
+    with pair.other.here():
+        inside(NAME, "sh", "-c", f"echo since >/root/since; ip address del {LAN[0]}/24 dev eth0")
+    result = pair.move(pair.one, pair.other)
+    assert result["moves"][NAME]["result"] == "moved", result
+    with pair.other.here():
+        assert inside(NAME, "cat", "/root/since") == "since"
+        pair.fleet.apply(ALL)
+    _only_at(pair, pair.other)
+
+
+def test_what_was_written_there_since_a_killed_hand_over_is_kept(pair: Pair) -> None:
+    assert pair.killed("before _give_up")
+    _serves_on(pair)
+
+
+def test_an_answer_that_is_lost_is_no_refusal(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The line comes back too late for the answer, and in time for whatever would be asked next."""
+    ask = Remote.ask
+
+    def lose(remote: Remote, verb: str, *rest: Any) -> dict[str, Any]:
+        answer = ask(remote, verb, *rest)
+        if verb == "adopt":
+            raise LineBroken("the line broke")
+        return answer
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Remote, "ask", lose)
+        broken.setattr("ansible_collections.carve.vps.plugins.module_utils.moves.remote._ASKING_AGAIN", 1.0)
+        result = pair.move(pair.one, pair.other)
+    assert result["moves"][NAME]["result"] == "unknown", result
+    assert "run the same move again" in result["msg"]
+    with pair.other.here():
+        assert pid(NAME)
+    with pair.one.here():
+        assert not exists(NAME)
+    _serves_on(pair)
 
 
 def test_its_snapshots_stay_behind_and_serve_when_it_is_back(pair: Pair) -> None:
