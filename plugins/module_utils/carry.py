@@ -91,7 +91,7 @@ class Account:
             try:
                 hands.do(step)
                 self.statuses[index] = DONE
-            except (OSError, EngineError, BuildError) as error:
+            except (OSError, EngineError, BuildError, RecursionError) as error:
                 self.statuses[index] = FAILED
                 self._broken.add((step.kind, step.name))
                 self.errors.append(f"{step.kind} {step.name}: {step.action}: {hands.words(error)}")

@@ -13,8 +13,8 @@ import contextlib
 import errno
 import json
 import os
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, AnyStr
 
 from .kernel import syscalls
 
@@ -129,11 +129,42 @@ def exchange(one: str, other: str) -> None:
 
 
 def remove_tree(path: str) -> None:
-    """Remove a directory that nothing is mounted in; one that is not there is fine."""
-    import shutil
+    """Remove a directory that nothing is mounted in; one that is not there is fine.
 
-    with contextlib.suppress(FileNotFoundError):
-        shutil.rmtree(path)
+    By rm(1), which goes as deep as a container's root may have nested directories; Python's own remover calls itself
+    for each, and ends in an error that is none of the file system.
+    """
+    if not os.path.lexists(path):
+        return
+    import subprocess
+
+    command = ["rm", "-rf", "--one-file-system", "--", path]
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False
+    )
+    if done.returncode:
+        raise OSError((done.stderr.splitlines() or [f"{path} cannot be removed"])[0])
+
+
+def walk(
+    top: AnyStr, onerror: Callable[[OSError], None] | None = None
+) -> Iterator[tuple[AnyStr, list[AnyStr], list[AnyStr]]]:
+    """os.walk(), from the top down and through no links. Before Python 3.12 that calls itself for each level, and a
+    container's root may have made more levels than Python has."""
+    left = [top]
+    while left:
+        directory = left.pop()
+        folders, others = [], []
+        try:
+            with os.scandir(directory) as entries:
+                for entry in entries:
+                    (folders if entry.is_dir(follow_symlinks=False) else others).append(entry.name)
+        except OSError as error:
+            if onerror is not None:
+                onerror(error)
+            continue
+        yield directory, folders, others
+        left += [os.path.join(directory, name) for name in reversed(folders)]
 
 
 def remove_mounted_tree(path: str) -> None:

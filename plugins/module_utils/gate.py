@@ -11,6 +11,7 @@ accepts. Nothing of it passes through a shell, and what a container answers is o
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -26,6 +27,8 @@ from .kernel import namespaces, syscalls
 _AT_ONCE = 16  # it is waiting, mostly
 _PAUSE = 0.25  # seconds between two questions to a container
 _LONGEST = 20  # seconds that one answer may take, where there are more left
+_MOST = 1 << 16  # bytes of what it says that are kept
+_GLANCE = 200  # milliseconds between two looks at whether it has ended
 _WORDS = 200  # characters of what a command says
 # The environment of a fresh root login; nothing of the run's own gets in (--clear-env).
 _ENVIRONMENT = {
@@ -107,17 +110,39 @@ def _run(host: Host, box: Box, argv: list[str], deadline: float) -> tuple[int | 
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         cwd="/",
-        errors="replace",
         start_new_session=True,
     )
-    try:
-        output, _none = process.communicate(timeout=_left(deadline))
-        return process.returncode, output.strip()
-    except subprocess.TimeoutExpired:
+    status, output = _hear(process, time.monotonic() + _left(deadline))
+    if status is None:
         # The whole session: what was started inside is a process of its own, and would outlive lxc-attach.
         os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-        return None, ""
+        process.wait()
+    return status, output.decode("utf-8", "replace").strip() if status is not None else ""
+
+
+def _hear(process: subprocess.Popen[bytes], until: float) -> tuple[int | None, bytes]:
+    """A program's exit status, ``None`` where it had none in time, and the end of what it said.
+
+    It is the container's: what it leaves behind may hold the pipe open for ever, and it may never stop talking.
+    """
+    said = b""
+    if process.stdout is None:
+        return None, said
+    with process.stdout as pipe:
+        line = select.poll()
+        line.register(pipe, select.POLLIN)
+        while time.monotonic() < until:
+            if line.poll(_GLANCE):
+                more = os.read(pipe.fileno(), _MOST)
+                said = (said + more)[-_MOST:]
+                if not more:
+                    break
+            elif process.poll() is not None:
+                break
+    try:
+        return process.wait(max(0.0, until - time.monotonic())), said
+    except subprocess.TimeoutExpired:
+        return None, said
 
 
 def _left(deadline: float) -> float:

@@ -118,7 +118,7 @@ def _members(host: Host, name: str) -> Iterator[int]:
     """All processes of a container, by a hierarchy of its control groups."""
     for top in host.cgroup.directories(name):
         if os.path.isdir(top):
-            for directory, _children, _files in os.walk(top):
+            for directory, _children, _files in files.walk(top):
                 yield from (int(pid) for pid in (files.read(f"{directory}/cgroup.procs") or "").split())
             return
 

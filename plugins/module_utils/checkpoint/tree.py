@@ -15,6 +15,8 @@ import os
 import stat
 from typing import Any
 
+from .. import files
+
 # What a group is held to. io.max is not among them: it names disks by numbers that are others on another node.
 _KNOBS = (
     "cgroup.max.depth", "cgroup.max.descendants", "cpu.idle", "cpu.max", "cpu.max.burst", "cpu.weight", "cpuset.cpus",
@@ -26,7 +28,7 @@ Group = dict[str, Any]
 
 def save(top: str) -> list[Group]:
     """The group at ``top`` and all below it, each before those that it contains."""
-    return [_group(top, directory) for directory, _children, _files in os.walk(top)]
+    return [_group(top, directory) for directory, _children, _files in files.walk(top)]
 
 
 def _group(top: str, directory: str) -> Group:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
+import shutil
 import socket
 import struct
 import subprocess
@@ -118,9 +119,12 @@ def _settled_pid(host: Host, name: str) -> int | None:
 
 
 def _is_starting(pid: int) -> bool:
-    """Whether what is to become a container's init is still LXC setting the container up."""
+    """Whether what is to become a container's init is still LXC setting the container up.
+
+    By the very file: an init inside may have that name, too.
+    """
     try:
-        return os.path.basename(os.readlink(f"/proc/{pid}/exe")) == "lxc-start"
+        return os.path.samefile(f"/proc/{pid}/exe", shutil.which("lxc-start", path=SEARCH) or "/")
     except OSError:
         return False
 

@@ -16,6 +16,8 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
+from .. import files
+
 ROOT = "/sys/fs/cgroup"
 # Below these, in every hierarchy, lie the directories of the containers and of the processes that watch over them.
 PARENT, MONITORS = "carve", "carve-monitor"
@@ -61,9 +63,9 @@ class Cgroup(ABC):
         """No groups below the container's, now or later: what is in some comes up, and LXC's gift of the directory to
         the container's root is taken back. Of use in version 1 only, where some controllers know no hierarchy."""
         top = os.path.dirname(self.path(name, controller, "-"))
-        for directory, _children, _files in os.walk(top):
+        for directory, _children, _files in files.walk(top):
             os.chown(directory, 0, 0)
-        for directory, _children, _files in os.walk(top, topdown=False):
+        for directory in reversed([found for found, _children, _files in files.walk(top)]):
             if directory != top:
                 for pid in (_text(f"{directory}/cgroup.procs") or "").split():
                     with contextlib.suppress(OSError):  # it has ended
@@ -76,7 +78,7 @@ class Cgroup(ABC):
     def remove_leftovers(self, name: str) -> None:
         """Remove what an unclean end left: LXC starts no container in a directory that exists."""
         for top in (*self.directories(name), *self.directories(name, MONITORS)):
-            for directory, _children, _files in os.walk(top, topdown=False):
+            for directory in reversed([found for found, _children, _files in files.walk(top)]):
                 with contextlib.suppress(OSError):
                     os.rmdir(directory)
 

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 
 from . import inroot, mounts, namespaces, syscalls
 
+_STACKED = 64  # mounts at one place, of which Carve makes one
 _NO_LINKS = syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_MAGICLINKS | syscalls.RESOLVE_NO_SYMLINKS
 
 
@@ -144,8 +145,14 @@ def detach(pid: int, path: str, empty_file: bool = False) -> None:
             os.fchdir(place)
         finally:
             os.close(place)
-        while _is_mount(name):
+        for _mount in range(_STACKED):
+            if not _is_mount(name):
+                break
             syscalls.umount(name, syscalls.MNT_DETACH | syscalls.UMOUNT_NOFOLLOW)
+        else:
+            raise OSError(
+                f"more than {_STACKED} mounts lie on each other at {path}, and somebody may go on making them"
+            )
         left = os.lstat(name)
         if empty_file and stat.S_ISREG(left.st_mode) and not left.st_size:
             os.unlink(name)

@@ -16,7 +16,7 @@ import stat
 import struct
 from collections.abc import Callable
 
-from .. import slots
+from .. import files, slots
 
 _CAPABILITY = "security.capability"
 _REVISION_MASK, _REVISION_2, _REVISION_3 = 0xFF000000, 0x02000000, 0x03000000
@@ -42,8 +42,8 @@ def _each(tree: str, renumber: Renumber, base: int, back: bool) -> None:
         raise error
 
     _one(tree, renumber, base, back)
-    for directory, folders, files in os.walk(tree, onerror=fail):
-        for name in (*folders, *files):
+    for directory, folders, others in files.walk(tree, onerror=fail):
+        for name in (*folders, *others):
             _one(f"{directory}/{name}", renumber, base, back)
 
 

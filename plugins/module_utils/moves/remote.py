@@ -123,7 +123,7 @@ class Remote:
 def _written(top: str, since: float) -> Iterator[bytes]:
     """The regular files below a directory whose inodes have changed since then, by their names below it."""
     start = os.fsencode(top)
-    for directory, _directories, names in os.walk(start):
+    for directory, _directories, names in files.walk(start):
         for name in names:
             path = os.path.join(directory, name)
             try:

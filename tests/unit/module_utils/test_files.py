@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -111,6 +113,36 @@ def test_trees_go_and_what_is_mounted_in_them_stays(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("kept")
     files.remove_mounted_tree(f"{tmp_path}/link")
     assert names(tmp_path / "kept") == ["file"]
+
+
+def test_a_tree_that_is_deeper_than_python_is_goes(tmp_path: Path) -> None:
+    top = tmp_path / "deep"
+    subprocess.run(
+        ["sh", "-c", f"mkdir {top} && cd {top} && for i in $(seq 1500); do mkdir a && cd a; done"], check=True
+    )
+    with contextlib.chdir(top):
+        assert sum(1 for _found in files.walk(".")) == 1501
+    files.remove_mounted_tree(str(top))
+    assert not top.exists()
+
+
+def test_what_cannot_be_removed_is_told(tmp_path: Path) -> None:
+    (tmp_path / "tree").mkdir()
+    mounts.attach(syscalls.new_mount("tmpfs", []), f"{tmp_path}/tree")
+    with pytest.raises(OSError, match="tree"):
+        files.remove_tree(f"{tmp_path}/tree")
+
+
+def test_walking_is_like_python_s(tmp_path: Path) -> None:
+    (tmp_path / "a/b").mkdir(parents=True)
+    (tmp_path / "a/file").touch()
+    (tmp_path / "link").symlink_to("a")
+    found = {path: (sorted(folders), sorted(others)) for path, folders, others in files.walk(str(tmp_path))}
+    assert found == {
+        str(tmp_path): (["a"], ["link"]), f"{tmp_path}/a": (["b"], ["file"]), f"{tmp_path}/a/b": ([], [])
+    }  # fmt: skip
+    told: list[OSError] = []
+    assert list(files.walk(f"{tmp_path}/none", onerror=told.append)) == [] and len(told) == 1
 
 
 def test_syncing_many(tmp_path: Path) -> None:
