@@ -154,7 +154,8 @@ def walk(
     left = [top]
     while left:
         directory = left.pop()
-        folders, others = [], []
+        folders: list[AnyStr] = []
+        others: list[AnyStr] = []
         try:
             with os.scandir(directory) as entries:
                 for entry in entries:
