@@ -63,7 +63,7 @@ def _line(node: str, name: str, found: Mapping[str, Any]) -> list[str]:
     return [
         clean(name),
         clean(node),
-        _of_limit("physpages", rows) if found["state"] == "running" else "stopped",
+        _of_limit("physpages", rows) if found["state"] == "running" else clean(found["state"]),
         _of_limit("swappages", rows),
         _of_limit("numproc", rows),
         _disk(found),

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
+from .. import units
 from ..record import Record
 
 FILE, DATA = "backup.json", "data.tar.zst"
@@ -43,6 +45,37 @@ def opened(text: str | bytes, where: str) -> dict[str, Any]:
     if content.get("version") != VERSION:
         raise BackupError(f"{where} was made by another version of Carve; restore it with that one")
     return content
+
+
+def require_plain(content: Mapping[str, Any], where: str) -> None:
+    """Refuse what would be taken for something else where it is used: its digest says that a description is whole, and
+    not that it was Carve that wrote it. Raises ``BackupError``."""
+    try:
+        record = content["record"]
+        units.parse_label(record["name"])
+        units.parse_label(record["fields"]["template"])
+        plain = [record["digest"], *([record["build"]] if record["build"] else [])]
+        if content["template"] is not None:
+            units.parse_label(content["template"]["name"])
+            plain += [content["template"]["digest"], content["template"]["build"]]
+        wrong = [one for one in plain if not re.fullmatch("[0-9a-f]+", one)]
+        wrong += [text for text in _texts(record["fields"]) if not text.isprintable()]
+    except (KeyError, TypeError, ValueError) as error:
+        raise BackupError(f"{where} is no description of a backup: {error}") from None
+    if wrong:
+        raise BackupError(f"{where} has {wrong[0]!r} in it, which Carve does not write")
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in a value, keys among them."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, one in value.items():
+            yield from (*_texts(key), *_texts(one))
+    elif isinstance(value, list):
+        for one in value:
+            yield from _texts(one)
 
 
 def _digest(content: Mapping[str, Any]) -> str:

@@ -20,6 +20,7 @@ from ..host import Host
 from ..kernel import shift, syscalls
 from ..observe import observe
 from ..record import Record
+from ..snapshots import schedule
 from ..steps import NodeSeen
 from . import archive, description
 from .description import BackupError
@@ -33,7 +34,7 @@ def find(place: Place, fleet: str, container: str, name: str | None) -> str:
         if name not in have:
             raise BackupError(f"there is no backup {name} of {container}; {_told(have)}")
         return name
-    timed = [one for one in have if one[:1].isdigit()]
+    timed = [one for one in have if schedule.is_stamp(one)]
     if not timed:
         raise BackupError(f"there is no backup of {container} that is called by its time; {_told(have)}")
     return max(timed)
@@ -47,6 +48,7 @@ def describe(place: Place, fleet: str, container: str, name: str) -> dict[str, A
     """What a backup says of itself, if that is as it was written."""
     path = f"{fleet}/{container}/{name}"
     content = description.opened(place.read(f"{path}/{description.FILE}"), path)
+    description.require_plain(content, path)
     return {**content, "path": path}
 
 

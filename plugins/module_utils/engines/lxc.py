@@ -76,6 +76,10 @@ def render(host: Host, box: Box, directory: str | None = None) -> str:
     last_look = "lxc.net.0.script.down" if network.interfaces(box.record.fields) else "lxc.hook.stop"
     lines.append((last_look, _HOOK))
     lines.append(("lxc.mount.entry", f"{host.paths.shown(box.name)} {SHOWN} none bind,ro,create=dir 0 0"))
+    for key, value in lines:
+        # A line more is a hook that runs as the node's root.
+        if "\n" in value or "\r" in value or "\0" in value:
+            raise OSError(f"{box.name}: {key} would have more than one line: {value!r}")
     return _HEADER + "".join(f"{key} = {value}".rstrip() + "\n" for key, value in lines)
 
 

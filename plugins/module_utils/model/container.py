@@ -50,7 +50,8 @@ CONTAINER: tuple[Field, ...] = (
         "users",
         "rebuild",
         "The container's range of 65536 host user ids, as the number of the range: "
-        "20 means host ids from 1310720 up. Worked out from the name unless given.",
+        "20 means host ids from 1310720 up. Worked out from the name unless given. A container that is there keeps "
+        "the range that it was made with; the plan says where that is another.",
         minimum=16,
         maximum=32767,
         example=4242,

@@ -43,6 +43,33 @@ def test_what_another_version_has_made_is_not_guessed_at() -> None:
         description.opened(description.sealed({**CONTENT, "version": 2}), "here")
 
 
+def test_what_carve_has_written_is_plain() -> None:
+    description.require_plain(json.loads(description.sealed(CONTENT)), "here")
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("template", "name"), "../../etc"),
+        (("template", "digest"), "../1a"),
+        (("template", "build"), "c0/ff"),
+        (("record", "digest"), "x" * 4),
+        (("record", "name"), "Db"),
+        (("record", "fields", "template"), "../base"),
+        (("record", "fields", "hostname"), "db\nlxc.hook.pre-start = /bin/true"),
+        (("record", "fields", "network.eth0.ip"), ["10.0.0.5/24\r"]),
+    ],
+)
+def test_what_is_not_is_refused_however_whole_it_is(place: tuple[str, ...], value: object) -> None:
+    content = json.loads(description.sealed(CONTENT))
+    inner = content
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = value
+    with pytest.raises(BackupError, match=r"^here "):
+        description.require_plain(description.opened(description.sealed(content), "here"), "here")
+
+
 def test_under_its_own_name_it_is_the_same_container() -> None:
     made = description.record_for(json.loads(description.sealed(CONTENT)), "db", 77)
     assert (made.uuid, made.digest, made.build, made.slot) == (RECORD.uuid, "1a2b", "c0ffee", 77)
