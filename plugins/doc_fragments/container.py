@@ -47,7 +47,8 @@ options:
   id:
     description:
     - 'The container''s range of 65536 host user ids, as the number of the range: 20 means host ids from 1310720 up. Worked
-      out from the name unless given.'
+      out from the name unless given. A container that is there keeps the range that it was made with; the plan says where
+      that is another.'
     - From 16 to 32767.
     type: int
   cpus:
