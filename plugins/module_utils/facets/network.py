@@ -275,7 +275,7 @@ def _observe_enclosure(
     seen: dict[str, Any] = {}
     for option in ("trusted", "firewall"):
         recorded = options.get(option)
-        holds = meddled or guard.about(members, end, options, option) == guard.about(wanted, end, options, option)
+        holds = meddled or guard.about(members, end, option) == guard.about(wanted, end, option)
         otherwise = not recorded if option == "trusted" else None
         seen[f"network.{interface}.{option}"] = recorded if holds else otherwise
     return seen
