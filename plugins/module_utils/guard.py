@@ -50,8 +50,8 @@ SETS: Mapping[str, Mapping[str, str]] = {
         "gate6": f"{_END} . {_V6}",
         **_NODE,
     },
-    "inet": {**_SOURCES, **_SUBNETS, **_NODE},
-    "arp": {"guarded": _END, "v4": f"{_END} . {_V4}"},
+    "inet": {**_SOURCES, **_SUBNETS, **_NODE, "ports": _END},
+    "arp": {"guarded": _END, "ports": _END, "v4": f"{_END} . {_V4}"},
 }
 _HOOKS = {
     "bridge": {"prerouting": "prerouting", "forward": "forward", "input": "input"},
@@ -83,8 +83,10 @@ RULES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         ),
         # Whatever it is: ARP and link-local addresses, too.
         "forward": ("iifname @apart oifname @apart drop",),
-        # All that goes up to the node.
+        # All that goes up to the node. Frames to the addresses that no bridge passes on (IEEE 802.1Q, table 8-1) meet
+        # no other of these hooks, and those to :0e (LLDP) not even this one.
         "input": (
+            "iifname @guarded ether daddr & ff:ff:ff:ff:ff:f0 == 01:80:c2:00:00:00 drop",
             f"iifname @closed meta mark set meta mark | {_CLOSED:#010x}",
             f"iifname . meta l4proto . th dport @open meta mark set meta mark & {0xFFFFFFFF ^ _CLOSED:#010x}",
         ),
@@ -105,7 +107,8 @@ RULES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         ),
     },
     "inet": {
-        "prerouting": ("iifname @guarded jump own",),
+        # A port of a bridge is where a packet comes in for none but those frames that the bridge leaves alone.
+        "prerouting": ("iifname @ports drop", "iifname @guarded jump own"),
         "forward": ("iifname . ip daddr @apart4 drop", "iifname . ip6 daddr @apart6 drop"),
         "input": ("iifname @closed jump node", f"{_IS_CLOSED} jump node"),
         "own": (
@@ -122,7 +125,10 @@ RULES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             "drop",
         ),
     },
-    "arp": {"input": ("iifname @guarded jump own",), "own": ("iifname . arp saddr ip @v4 return", "drop")},
+    "arp": {
+        "input": ("iifname @ports drop", "iifname @guarded jump own"),
+        "own": ("iifname . arp saddr ip @v4 return", "drop"),
+    },
 }
 
 
@@ -194,6 +200,8 @@ def elements(ends: Mapping[str, Mapping[str, Any]]) -> dict[tuple[str, str], fro
     addresses = sorted({units.bare(address) for options in ends.values() for address in options.get("ip", [])})
     for end, options in ends.items():
         families = ("bridge",) if options.get("mode") == "bridged" else ("inet", "arp")
+        if families == ("bridge",):
+            put(("inet", "arp"), "ports", end)
         if not options.get("trusted"):
             own = [*addresses, *_of_the_card(options)]
             put(families, "guarded", end)

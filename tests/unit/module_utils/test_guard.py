@@ -55,6 +55,8 @@ def test_a_bridged_interface_sends_from_its_own_addresses() -> None:
             "v20-eth0 . 0xfe8000000000000000000000fe000001".replace("0000fe000001", "00fffe000001"),
         ],
         "bridge closed": ["v20-eth0"],
+        "inet ports": ["v20-eth0"],
+        "arp ports": ["v20-eth0"],
     }
 
 
@@ -75,6 +77,8 @@ def test_a_trusted_interface_is_held_to_nothing_but_the_firewall() -> None:
     """By whatever address it comes: the end is what is closed."""
     assert of({"v20-eth0": {**LAN, "trusted": True}}) == {
         "bridge closed": ["v20-eth0"],
+        "inet ports": ["v20-eth0"],
+        "arp ports": ["v20-eth0"],
     }
     closed = {"between": "allow", "node": "deny"}
     assert of({"v20-eth0": {**PUBLIC, "trusted": True, "firewall": closed}}) == {"inet closed": ["v20-eth0"]}
@@ -104,7 +108,7 @@ def test_what_an_option_is_about() -> None:
     firewall = guard.about(both, "v20-eth0", "firewall")
     assert {name for _family, name in trusted} == {"guarded", "mac", "v4", "v6", "nd"}
     assert {name for _family, name in firewall} == {
-        "apart", "apart4", "apart6", "gate4", "gate6", "closed", "open",
+        "apart", "apart4", "apart6", "gate4", "gate6", "closed", "open", "ports",
     }  # fmt: skip
     assert all(member.startswith("v20-eth0") for members in trusted.values() for member in members)
 
@@ -227,6 +231,26 @@ def hears(ear: socket.socket, last: bytes) -> list[bytes]:
     while last not in found:
         found.append(ear.recv(2000))
     return found
+
+
+def test_frames_that_no_bridge_passes_on_are_not_taken_in_either() -> None:
+    """The kernel learns from them where a MAC address is. Those to :0e meet no hook: the bridge is told."""
+
+    def work() -> None:
+        mine, theirs = LAN["mac"], "02:00:00:00:00:99"
+        with bridged("v20-eth0", "v21-eth0") as far:
+            last = frame("ff:ff:ff:ff:ff:ff", mine, 0x86DD, packet6(CARD, "ff02::1", 17, MARKED))
+            for trusted in (False, True):
+                nft.run(guard.tables() + guard.update(guard.elements({"v20-eth0": {**LAN, "trusted": trusted}}), {}))
+                if trusted:
+                    nft.run("delete element bridge carve guarded { v20-eth0 }")
+                for low in (2, 3, 0xD, 0xF):
+                    far["v20-eth0"].send(frame(f"01:80:c2:00:00:{low:02x}", theirs, 0x88CC, b""))
+                far["v20-eth0"].send(last)
+                hears(far["v21-eth0"], last)
+                assert (theirs in ask("bridge", "fdb", "show", "br", "br-lan")) is trusted
+
+    alone(work)
 
 
 def packets4(source: str, target: str, port: int, size: int) -> list[bytes]:
