@@ -81,8 +81,14 @@ RULES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             "iifname . ip daddr @apart4 drop",
             "iifname . ip6 daddr @apart6 drop",
         ),
-        # Whatever it is: ARP and link-local addresses, too.
-        "forward": ("iifname @apart oifname @apart drop",),
+        "forward": (
+            # Whatever it is: ARP and link-local addresses, too.
+            "iifname @apart oifname @apart drop",
+            # And by an uplink, where link-local addresses tell nobody whose they are: but for finding who is there.
+            "iifname . ip6 daddr @gate6 return",
+            "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit } return",
+            "iifname @apart ip6 daddr fe80::/10 drop",
+        ),
         # All that goes up to the node. Frames to the addresses that no bridge passes on (IEEE 802.1Q, table 8-1) meet
         # no other of these hooks, and those to :0e (LLDP) not even this one.
         "input": (

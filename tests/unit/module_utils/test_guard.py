@@ -253,6 +253,27 @@ def test_frames_that_no_bridge_passes_on_are_not_taken_in_either() -> None:
     alone(work)
 
 
+def test_who_is_apart_reaches_no_link_local_address_by_an_uplink() -> None:
+    def work() -> None:
+        nft.run(guard.tables() + guard.update(guard.elements({"v20-eth0": {**LAN, "firewall": APART}}), {}))
+        with bridged("v20-eth0", "uplink") as far:
+            there, mine = "02:00:00:00:00:99", LAN["mac"]
+
+            def to(address: str, following: int, content: bytes) -> bytes:
+                return frame(there, mine, 0x86DD, packet6(CARD, address, following, content))
+
+            asks = to("fe80::99", 58, bytes((135, 0, 0, 0)) + bytes(4) + ipaddress.IPv6Address("fe80::99").packed)
+            pings = to("fe80::99", 58, bytes((128, 0, 0, 0)) + bytes(16))
+            speaks = to("fe80::99", 17, MARKED)
+            last = to("2001:db8::1", 17, MARKED)
+            for one in (speaks, pings, asks, last):
+                far["v20-eth0"].send(one)
+            found = hears(far["uplink"], last)
+            assert [one in found for one in (speaks, pings, asks)] == [False, False, True]
+
+    alone(work)
+
+
 def packets4(source: str, target: str, port: int, size: int) -> list[bytes]:
     """A datagram, in fragments if it is long."""
     datagram = struct.pack(">HHHH", 9, port, 8 + size, 0) + b"x" * size
