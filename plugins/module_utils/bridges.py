@@ -62,6 +62,7 @@ def make(fleet: str, wanted: Mapping[str, Any]) -> None:
     name = wanted["bridge"]
     before = {link.name: link for link in netlink.links(routes=False).values()}.get(name)
     links.ensure_bridge(name, f"{_MARK}{fleet}")
+    links.learn_no_reserved(name)
     links.set_link(name, mtu=wanted["mtu"])
     surplus = [a for a in (before.addresses if before else []) if a not in wanted["addresses"]]
     links.remove_addresses(name, surplus)

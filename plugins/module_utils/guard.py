@@ -4,8 +4,8 @@
 
 """The rules that keep containers to their own addresses, and each network's firewall. Pure: text for nft(8), no I/O.
 
-The rules never change. What changes is the elements of their sets, whose keys are the node's ends of the pairs and the
-containers' addresses. Ends have fixed names, so that an end is guarded before it is there, and still after a reboot.
+The rules never change. What changes is the elements of their sets, whose keys are the node's ends of the pairs.
+Ends have fixed names, so that an end is guarded before it is there, and still after a reboot.
 
 The hooks are those of the bridge, of the node's own stack, and of its ARP. The hook of the single card (netdev) would
 do for all of these, but packets that pass a shaper for what a container sends (ifb) come back behind it.
@@ -34,13 +34,12 @@ _SOURCES = {
     "nd": f"typeof iifname . {_TARGET}",
 }
 _SUBNETS = {"apart4": f"{_END} . {_V4}; flags interval", "apart6": f"{_END} . {_V6}; flags interval"}
-# A container's address in place of the end it comes by: of a bridged one the node's own stack sees but the bridge.
-_BY_ADDRESS = {
-    "closed4": f"type {_V4}",
-    "closed6": f"type {_V6}",
-    "open4": f"type {_V4} . inet_proto . inet_service",
-    "open6": f"type {_V6} . inet_proto . inet_service",
-}
+# To whom the node's own ports are closed, and which are open all the same. By the end that a packet comes by, whatever
+# its address says: who is trusted may send from any.
+_NODE = {"closed": _END, "open": f"{_END} . inet_proto . inet_service"}
+# Of what comes by a bridge the node's own stack does not see the end; so a bit of the packet's mark says it.
+_CLOSED = 0x10000000
+_IS_CLOSED = f"meta mark & {_CLOSED:#010x} == {_CLOSED:#010x}"
 SETS: Mapping[str, Mapping[str, str]] = {
     "bridge": {
         **_SOURCES,
@@ -49,12 +48,13 @@ SETS: Mapping[str, Mapping[str, str]] = {
         **_SUBNETS,
         "gate4": f"{_END} . {_V4}",
         "gate6": f"{_END} . {_V6}",
+        **_NODE,
     },
-    "inet": {**_SOURCES, **_SUBNETS, **_BY_ADDRESS},
-    "arp": {"guarded": _END, "v4": f"{_END} . {_V4}"},
+    "inet": {**_SOURCES, **_SUBNETS, **_NODE, "ports": _END},
+    "arp": {"guarded": _END, "ports": _END, "v4": f"{_END} . {_V4}"},
 }
 _HOOKS = {
-    "bridge": {"prerouting": "prerouting", "forward": "forward"},
+    "bridge": {"prerouting": "prerouting", "forward": "forward", "input": "input"},
     "inet": {"prerouting": "prerouting", "forward": "forward", "input": "input"},
     "arp": {"input": "input"},
 }
@@ -81,8 +81,21 @@ RULES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             "iifname . ip daddr @apart4 drop",
             "iifname . ip6 daddr @apart6 drop",
         ),
-        # Whatever it is: ARP and link-local addresses, too.
-        "forward": ("iifname @apart oifname @apart drop",),
+        "forward": (
+            # Whatever it is: ARP and link-local addresses, too.
+            "iifname @apart oifname @apart drop",
+            # And by an uplink, where link-local addresses tell nobody whose they are: but for finding who is there.
+            "iifname . ip6 daddr @gate6 return",
+            "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit } return",
+            "iifname @apart ip6 daddr fe80::/10 drop",
+        ),
+        # All that goes up to the node. Frames to the addresses that no bridge passes on (IEEE 802.1Q, table 8-1) meet
+        # no other of these hooks, and those to :0e (LLDP) not even this one.
+        "input": (
+            "iifname @guarded ether daddr & ff:ff:ff:ff:ff:f0 == 01:80:c2:00:00:00 drop",
+            f"iifname @closed meta mark set meta mark | {_CLOSED:#010x}",
+            f"iifname . meta l4proto . th dport @open meta mark set meta mark & {0xFFFFFFFF ^ _CLOSED:#010x}",
+        ),
         "own": (
             "iifname . ether saddr != @mac drop",
             # A tag of VLAN 0 is none to who receives it; with it the type that is read here is another one.
@@ -100,9 +113,10 @@ RULES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         ),
     },
     "inet": {
-        "prerouting": ("iifname @guarded jump own",),
+        # A port of a bridge is where a packet comes in for none but those frames that the bridge leaves alone.
+        "prerouting": ("iifname @ports drop", "iifname @guarded jump own"),
         "forward": ("iifname . ip daddr @apart4 drop", "iifname . ip6 daddr @apart6 drop"),
-        "input": ("ip saddr @closed4 jump node", "ip6 saddr @closed6 jump node"),
+        "input": ("iifname @closed jump node", f"{_IS_CLOSED} jump node"),
         "own": (
             "iifname . ip saddr @v4 return",
             *_NEIGHBOURS,
@@ -113,12 +127,14 @@ RULES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "node": (
             "ct state established,related accept",
             "meta l4proto { 1, 58 } accept",
-            "ip saddr . meta l4proto . th dport @open4 accept",
-            "ip6 saddr . meta l4proto . th dport @open6 accept",
+            "iifname . meta l4proto . th dport @open accept",
             "drop",
         ),
     },
-    "arp": {"input": ("iifname @guarded jump own",), "own": ("iifname . arp saddr ip @v4 return", "drop")},
+    "arp": {
+        "input": ("iifname @ports drop", "iifname @guarded jump own"),
+        "own": ("iifname . arp saddr ip @v4 return", "drop"),
+    },
 }
 
 
@@ -164,17 +180,15 @@ def update(add: Elements, remove: Elements) -> str:
     for (family, name), members in sorted(remove.items()):
         if members:
             # Added first: nft takes it for an error to delete what is not there.
-            what = f"element {family} {TABLE} {name} {{ {_listed(name, members)} }}"
+            what = f"element {family} {TABLE} {name} {{ {_listed(members)} }}"
             lines += [f"add {what}", f"delete {what}"]
     for (family, name), members in sorted(add.items()):
         if members:
-            lines.append(f"add element {family} {TABLE} {name} {{ {_listed(name, members)} }}")
+            lines.append(f"add element {family} {TABLE} {name} {{ {_listed(members)} }}")
     return "".join(f"{line}\n" for line in lines)
 
 
-def _listed(name: str, members: Iterable[str]) -> str:
-    if name in _BY_ADDRESS:
-        return ", ".join(sorted(members))
+def _listed(members: Iterable[str]) -> str:
     parts = (member.partition(" ") for member in sorted(members))
     return ", ".join(f'"{end}"{space}{rest}' for end, space, rest in parts)
 
@@ -192,6 +206,8 @@ def elements(ends: Mapping[str, Mapping[str, Any]]) -> dict[tuple[str, str], fro
     addresses = sorted({units.bare(address) for options in ends.values() for address in options.get("ip", [])})
     for end, options in ends.items():
         families = ("bridge",) if options.get("mode") == "bridged" else ("inet", "arp")
+        if families == ("bridge",):
+            put(("inet", "arp"), "ports", end)
         if not options.get("trusted"):
             own = [*addresses, *_of_the_card(options)]
             put(families, "guarded", end)
@@ -213,18 +229,16 @@ def _put_firewall(put: Any, families: tuple[str, ...], end: str, options: Mappin
         for gateway in rules["gateway"]:
             put(families, f"gate{units.family(gateway)}", end, gateway)
     node = rules.get("node", "allow")
-    for address in [*map(units.bare, options.get("ip", [])), *_of_the_card(options)] if node != "allow" else ():
-        put(("inet",), f"closed{units.family(address)}", address)
+    if node != "allow":
+        put(families, "closed", end)
         for port in node if node != "deny" else ():
             proto, _slash, number = port.partition("/")
-            put(("inet",), f"open{units.family(address)}", address, units.PROTOCOLS[proto], number)
+            put(families, "open", end, units.PROTOCOLS[proto], number)
 
 
 def of_these(found: Elements, ends: Mapping[str, Mapping[str, Any]]) -> dict[tuple[str, str], frozenset[str]]:
-    """Of the elements that a node has, those that speak of these ends or of their addresses."""
-    keys = {*ends, *(units.bare(address) for options in ends.values() for address in options.get("ip", []))}
-    keys |= {address for options in ends.values() for address in _of_the_card(options)}
-    return {key: frozenset(m for m in members if m.partition(" ")[0] in keys) for key, members in found.items()}
+    """Of the elements that a node has, those that speak of these ends."""
+    return {key: frozenset(m for m in members if m.partition(" ")[0] in ends) for key, members in found.items()}
 
 
 def without(elements_: Elements, others: Elements) -> dict[tuple[str, str], frozenset[str]]:
@@ -232,15 +246,15 @@ def without(elements_: Elements, others: Elements) -> dict[tuple[str, str], froz
     return {key: members - others.get(key, frozenset()) for key, members in elements_.items()}
 
 
-def about(elements_: Elements, end: str, options: Mapping[str, Any], option: str) -> dict[Any, frozenset[str]]:
+def about(elements_: Elements, end: str, option: str) -> dict[Any, frozenset[str]]:
     """Of a container's elements, those that one option of one interface is about: C(trusted) or C(firewall)."""
-    keys = {end} if option == "trusted" else {end, *map(units.bare, options.get("ip", [])), *_of_the_card(options)}
     names = {*_SOURCES, "mac"}
-    return {
-        key: frozenset(member for member in members if member.partition(" ")[0] in keys)
+    found = {
+        key: frozenset(member for member in members if member.partition(" ")[0] == end)
         for key, members in elements_.items()
-        if (key[1] in names) == (option == "trusted") and any(member.partition(" ")[0] in keys for member in members)
+        if (key[1] in names) == (option == "trusted")
     }
+    return {key: members for key, members in found.items() if members}
 
 
 def _of_the_card(options: Mapping[str, Any]) -> list[str]:

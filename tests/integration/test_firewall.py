@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -32,6 +32,16 @@ _CONNECT = """
 import socket, sys
 with socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=float(sys.argv[3])) as made:
     print(made.recv(5).decode())
+"""
+
+
+_SAY = """
+import socket, sys
+source, to, port, size = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+with socket.socket(socket.AF_INET6 if ":" in to else socket.AF_INET, socket.SOCK_DGRAM) as out:
+    out.bind((source, 0))
+    for _again in range(3):
+        out.sendto(b"x" * size, (to, port))
 """
 
 
@@ -63,6 +73,29 @@ def greeter() -> Iterator[int]:
         yield int(server.getsockname()[1])
         with contextlib.suppress(OSError):
             server.shutdown(socket.SHUT_RDWR)
+
+
+def said(name: str, source: str, to: str, port: int, size: int = 5) -> None:
+    """Datagrams from such an address, which the container takes for itself."""
+    inside(name, "python3", "-c", _SAY, source, to, str(port), str(size))
+
+
+@contextlib.contextmanager
+def listener() -> Iterator[tuple[int, Callable[[float], set[str]]]]:
+    """A UDP port of the node's own, and from whom something came there until nothing has come for some seconds."""
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as heard:
+        heard.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        heard.bind(("::", 0))
+
+        def whom(seconds: float) -> set[str]:
+            heard.settimeout(seconds)
+            found = set()
+            with contextlib.suppress(TimeoutError):
+                while True:
+                    found.add(heard.recvfrom(9000)[1][0].removeprefix("::ffff:"))
+            return found
+
+        yield int(heard.getsockname()[1]), whom
 
 
 def two(fleet: Fleet, on: str, **rules: Any) -> None:
@@ -130,6 +163,52 @@ def test_the_nodes_own_ports(fleet: Fleet, on: str) -> None:
     assert start_time("t-one") == born
 
 
+@pytest.mark.parametrize("on", WHERE)
+def test_who_is_trusted_has_the_nodes_ports_by_no_address(fleet: Fleet, on: str) -> None:
+    """It may take a free address of the subnet, or forward for others: what counts is by which end it comes."""
+    mine, gateway = WHERE[on][0], WHERE[on][2]
+    free = tuple(address[:-1] + "77" for address in mine)
+
+    def declare(**rules: Any) -> None:
+        fleet.networks[on]["firewall"] = rules
+        fleet.declare("t-one", network={"eth0": {"on": on, "ip": list(mine), "trusted": True}})
+        fleet.declare("t-third", network={"eth0": {"on": "lan", "ip": "10.213.0.9"}})
+        fleet.apply()
+
+    declare(node="deny")
+    booted("t-one")
+    for address in free:
+        inside("t-one", "ip", "address", "add", address, "dev", "eth0", *(["nodad"] if ":" in address else []))
+    wait_for("addresses that nobody else has", lambda: "tentative" not in inside("t-one", "ip", "address"))
+
+    with listener() as (port, whom), listener() as (other, whom_else), greeter() as greeting:
+
+        def say(to: int, size: int = 5) -> None:
+            for pair in (mine, free):
+                for source, address in zip(pair, gateway, strict=True):
+                    said("t-one", source, address, to, size)
+
+        say(port)
+        assert whom(1) == set()
+        if on == "lan":
+            # The node answers such an address on the bridge: so that what it is asked comes from there.
+            for source, address in zip(free, gateway, strict=True):
+                inside("t-one", "ip", "route", "add", address, "dev", "eth0", "src", source)
+            assert not any(connects("t-one", address, greeting, 1) for address in gateway)
+            assert all(reaches("t-one", address) for address in gateway)
+        declare(node=[f"udp/{port}"])
+        # In several fragments, too, of which only the first tells the port.
+        for size in (5, 5000):
+            say(port, size)
+            assert whom(1) == {*mine, *free}
+        say(other, 5)
+        say(other, 5000)
+        assert whom_else(1) == set()
+        declare(node="allow")
+        say(other)
+        assert whom_else(1) == {*mine, *free}
+
+
 def _greeted(address: str) -> bool:
     with contextlib.suppress(OSError), socket.create_connection((address, 7), timeout=5) as made:
         return made.recv(5) == b"hello"
@@ -143,8 +222,8 @@ def test_rules_of_a_network_that_are_meddled_with_are_named(fleet: Fleet) -> Non
 
     for meddle in (
         ["delete", "element", "bridge", "carve", "apart", f'{{ "{end}" }}'],
-        ["delete", "element", "inet", "carve", "closed4", "{ 10.213.0.5 }"],
-        ["add", "element", "inet", "carve", "open4", "{ 10.213.0.5 . tcp . 22 }"],
+        ["delete", "element", "bridge", "carve", "closed", f'{{ "{end}" }}'],
+        ["add", "element", "bridge", "carve", "open", f'{{ "{end}" . tcp . 22 }}'],
     ):
         run("nft", *meddle)
         found = fleet.check()

@@ -6,6 +6,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import socket
+import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,6 +136,8 @@ ROUTED: Mapping[str, Maker] = {
     "v6 from a third": _v6(_FAR[1]),
     "v6 from outside": _v6("2001:db8::1"),
 }
+# The last octets of the addresses that no bridge passes on, as IEEE 802.1Q has it (01:80:c2:00:00:0x).
+RESERVED = (0x0, 0x2, 0x3, 0xD, 0xE, 0xF)
 # What a container may say.
 OWN: Mapping[str, Maker] = {
     "ARP, unasked": _arp(wire.REQUEST, _ME[0], _ME[0]),
@@ -190,6 +196,58 @@ def _close(scene: Scene) -> None:
 def _harm(scene: Scene, _report: Report) -> str | None:
     arrived = _heard(scene)
     return f"it arrived: {', '.join(sorted(arrived))}" if arrived else None
+
+
+def _reserved(scene: Scene) -> dict[str, Any]:
+    """Frames to the addresses that no bridge passes on: as from the neighbour's card, and with datagrams for a port of
+    the node, from the address of a third. And last one that all may hear."""
+    by, me, (neighbour, node) = _bridged(scene)
+    everybody = End("neighbour", "ff:ff:ff:ff:ff:ff", neighbour.v4, neighbour.v6)
+    # Its own frames say first where the neighbour is.
+    scene.victim("ping", "-c1", "-W5", _GATEWAY[0])
+    heard = scene.notes["port"] = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    heard.bind(("", 0))
+    heard.setblocking(False)
+    ports = (9, heard.getsockname()[1])
+    scene.notes["ears"] = [wire.Ear(VICTIM, by, "last (neighbour)", [])]
+    frames = []
+    for low in RESERVED:
+        target = f"01:80:c2:00:00:{low:02x}"
+        frames.append(wire.frame(neighbour.card, target, 0x88B5, b""))
+        datagrams = [wire.ipv4(source, node.v4, "reserved", ports) for source in (_THIRD[0], _ME[0])]
+        frames += [wire.frame(me.card, target, wire.V4, datagram) for datagram in datagrams]
+    frames.append(_v4(_ME[0])(me, everybody, wire.mark("last (neighbour)")))
+    return {"by": by, "frames": [frame.hex() for frame in frames]}
+
+
+def _taken_in(scene: Scene, _report: Report | None = None) -> str | None:
+    _heard(scene)
+    harm = []
+    known = subprocess.run(["bridge", "-j", "fdb", "show", "br", BRIDGE], check=True, capture_output=True).stdout
+    card, end = own_card(VICTIM, "eth1"), network.host_end(box(ATTACKER), "eth1")
+    if any(entry["mac"] == card and entry["ifname"] == end for entry in json.loads(known)):
+        harm.append("the bridge sends the neighbour's frames to the attacker")
+    with contextlib.suppress(BlockingIOError):
+        scene.notes["port"].recv(100)
+        harm.append("the node's port was reached")
+    return "; ".join(harm) or None
+
+
+def _close_port(scene: Scene) -> None:
+    _close(scene)
+    if "port" in scene.notes:
+        scene.notes.pop("port").close()
+    # Whatever was learned, the neighbour's own frames tell better.
+    scene.victim("ping", "-c1", "-W5", _GATEWAY[0])
+
+
+def taken_in(scene: Scene) -> str | None:
+    """What frames to these addresses do to the neighbour and the node."""
+    try:
+        scene.python(ATTACKER, SENT.format(wire.SEND), _reserved(scene))
+        return _taken_in(scene)
+    finally:
+        _close_port(scene)
 
 
 def arriving(scene: Scene, makers: Mapping[str, Maker], routed: bool = False) -> set[str]:
@@ -263,6 +321,15 @@ ATTACKS: Sequence[Attack] = [
         "leases of IPv4 and IPv6 for the neighbour and the node, from its own address",
         f"{_GUARD} (nothing to UDP ports 68 and 546)",
         DHCP,
+    ),
+    Attack(
+        name="frames that no bridge passes on",
+        tried="frames to 01:80:c2:00:00:0x (as of LLDP), from the neighbour's card, and with datagrams for the node",
+        stopped_by=f"{_GUARD}, which learns nothing from them (no_linklocal_learn); nothing comes in by a port of it",
+        code=wire.SEND,
+        prepare=_reserved,
+        harm=_taken_in,
+        tidy=_close_port,
     ),
     _attack(
         "forged senders on a routed network",

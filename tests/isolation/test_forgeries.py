@@ -9,11 +9,14 @@ The attacks themselves are made with the others (``test_security.py``).
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-from ansible_collections.carve.vps.tests.integration.support import start_time
+from ansible_collections.carve.vps.plugins.module_utils.facets import network
+from ansible_collections.carve.vps.tests.integration.own_node import run
+from ansible_collections.carve.vps.tests.integration.support import box, start_time
 from ansible_collections.carve.vps.tests.isolation import forgeries
-from ansible_collections.carve.vps.tests.isolation.scene import ATTACKER, LAN, Scene
+from ansible_collections.carve.vps.tests.isolation.scene import ATTACKER, LAN, Scene, prove
 
 BRIDGED = {
     f"{kind} {name}": maker
@@ -53,3 +56,24 @@ def test_forgeries_arrive_from_who_is_trusted_and_from_nobody_else(stage: Scene)
         assert forgeries.arriving(stage, BRIDGED) == bridged, options
         assert forgeries.arriving(stage, forgeries.ROUTED, routed=True) == routed, options
     assert start_time(ATTACKER) == born
+
+
+def test_frames_that_no_bridge_passes_on_are_taken_in_where_nothing_is_said_of_them(stage: Scene) -> None:
+    """By a bridge that was told nothing, from a port of it that is in no set; and no more once a container starts."""
+    end = network.host_end(box(ATTACKER), "eth1")
+    learns = Path(f"/sys/class/net/{forgeries.BRIDGE}/bridge/no_linklocal_learn")
+    assert forgeries.taken_in(stage) is None
+    learns.write_text("0", encoding="ascii")
+    hijacked = "the bridge sends the neighbour's frames to the attacker"
+    assert forgeries.taken_in(stage) == hijacked
+    for family in ("inet", "arp"):
+        run("nft", "delete", "element", family, "carve", "ports", f'{{ "{end}" }}')
+    assert forgeries.taken_in(stage) == f"{hijacked}; the node's port was reached"
+    # The node's start does this as well, and that of any container on the bridge.
+    network.restore([box(ATTACKER)])
+    assert forgeries.taken_in(stage) is None
+
+
+def test_the_attack_by_frames_that_no_bridge_passes_on(stage: Scene) -> None:
+    (attack,) = (attack for attack in forgeries.ATTACKS if attack.name == "frames that no bridge passes on")
+    prove(stage, attack)

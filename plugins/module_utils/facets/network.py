@@ -145,15 +145,25 @@ def enclose(box: Box) -> None:
     commands = guard.update(guard.elements(ends(box)), {})
     if commands:
         nft.run(guard.tables() + commands)
+    _teach_bridges([box])
 
 
 def restore(boxes: Iterable[Box]) -> None:
     """Make the node's rules anew, with all that they have to know of the containers that run."""
     total: dict[tuple[str, str], frozenset[str]] = {}
+    boxes = list(boxes)
     for box in boxes:
         for key, members in guard.elements(ends(box)).items() if box.pid else ():
             total[key] = total.get(key, frozenset()) | members
     nft.run(guard.tables() + guard.update(total, {}))
+    _teach_bridges(box for box in boxes if box.pid)
+
+
+def _teach_bridges(boxes: Iterable[Box]) -> None:
+    """Those that are not Carve's, and those that an earlier version has made, as well."""
+    for bridge in {options.get("bridge") for box in boxes for options in interfaces(box.record.fields).values()}:
+        if bridge:
+            links.learn_no_reserved(bridge)
 
 
 def release(box: Box) -> None:
@@ -282,7 +292,7 @@ def _observe_enclosure(
     seen: dict[str, Any] = {}
     for option in ("trusted", "firewall"):
         recorded = options.get(option)
-        holds = meddled or guard.about(members, end, options, option) == guard.about(wanted, end, options, option)
+        holds = meddled or guard.about(members, end, option) == guard.about(wanted, end, option)
         otherwise = not recorded if option == "trusted" else None
         seen[f"network.{interface}.{option}"] = recorded if holds else otherwise
     return seen
@@ -348,6 +358,7 @@ def _apply(box: Box, interface: str, before: Mapping[str, Any], after: Mapping[s
     gone = [address for address in before.get("ip", []) if address not in after.get("ip", [])]
     old_gateways = [gateway for gateway in before.get("gateway", []) if gateway not in after.get("gateway", [])]
     if after.get("bridge"):
+        links.learn_no_reserved(after["bridge"])
         links.set_link(end, master=after["bridge"])
     _limit(box, interface, before, after)
 

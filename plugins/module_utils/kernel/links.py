@@ -9,6 +9,7 @@ pyroute2 is loaded when the first change is made: a run that finds nothing to do
 
 from __future__ import annotations
 
+import contextlib
 import errno
 from collections.abc import Callable
 from typing import Any
@@ -50,6 +51,17 @@ def ensure_bridge(name: str, alias: str) -> int:
             index = int(ipr.link_lookup(ifname=name)[0])
         ignoring((), ipr.link, "set", index=index, state="up", IFLA_IFALIAS=alias)
         return index
+
+
+def learn_no_reserved(bridge: str) -> None:
+    """Have a bridge learn no MAC address from frames to the addresses that no bridge passes on (01:80:c2:00:00:0x).
+
+    It takes them in ahead of netfilter, so that the sender of one could draw a neighbour's frames to itself. By sysfs:
+    pyroute2 does not know the attribute. Where there is no such bridge, or none that could be told so, nothing is done.
+    """
+    path = f"/sys/class/net/{bridge}/bridge/no_linklocal_learn"
+    with contextlib.suppress(FileNotFoundError), open(path, "w", encoding="ascii") as handle:
+        handle.write("1")
 
 
 def remove_link(name: str) -> None:

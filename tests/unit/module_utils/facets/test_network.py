@@ -306,7 +306,7 @@ def test_who_is_not_enclosed_is_seen_and_mended(fields: dict[str, Any]) -> None:
             assert meddled(box) == []
             change(box, trusted=False)
             assert observed(box) == known(fields)
-        nft.run("add element inet carve open4 { " + fields["network.eth0.ip"][0].partition("/")[0] + " . tcp . 22 }")
+        nft.run(f"add element {family} carve open {{ v20-eth0 . tcp . 22 }}")
         assert observed(box)["network.eth0.firewall"] is None
         change(box, firewall=fields["network.eth0.firewall"])
         assert observed(box) == known(fields)
