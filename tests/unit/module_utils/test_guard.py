@@ -300,7 +300,7 @@ def test_what_is_closed_is_the_end_whatever_address_is_said(options: dict[str, A
                 links.set_link("v20-eth0", master=0)
             links.add_addresses(way, ["10.20.0.1/24"])
             card = card_of(way)
-            opened, closed = (stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in "12")
+            opened, closed = (stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _each in "12")
             for one in (opened, closed):
                 one.bind(("10.20.0.1", 0))
 
