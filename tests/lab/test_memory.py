@@ -77,7 +77,8 @@ def _swap(machine: Machine, mib: int) -> Iterator[None]:
 
 def test_swap_is_held_to_its_limit_and_its_counters_move(pair: Pair) -> None:
     fleet, node = pair.fleet, pair.one
-    with archives_served(tiny=tiny_archive()) as templates, _emptied(fleet), _swap(node, 256):
+    # Emptied before the swap goes: what is held there has nowhere else to go.
+    with archives_served(tiny=tiny_archive()) as templates, _swap(node, 256), _emptied(fleet):
         fleet.manifest["templates"] = templates
         options = {"template": "tiny", "node": node.name, "stop_timeout": 0, "ram": "64M", "swap": "32M"}
         fleet.manifest["containers"] = {"swaps": options}
