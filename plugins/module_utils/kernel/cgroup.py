@@ -25,6 +25,11 @@ PERIOD = 100000  # microseconds, the kernel's default for cpu.max (cgroup-v2.rst
 _V1_UNLIMITED = 1 << 62
 
 
+def _from_below(top: str) -> list[str]:
+    """The groups at and below one, each after those that it contains."""
+    return [directory for directory, _children, _files in files.walk(top)][::-1]
+
+
 class Cgroup(ABC):
     """What both versions share. ``version`` is 1 or 2."""
 
@@ -65,7 +70,7 @@ class Cgroup(ABC):
         top = os.path.dirname(self.path(name, controller, "-"))
         for directory, _children, _files in files.walk(top):
             os.chown(directory, 0, 0)
-        for directory in reversed([found for found, _children, _files in files.walk(top)]):
+        for directory in _from_below(top):
             if directory != top:
                 for pid in (_text(f"{directory}/cgroup.procs") or "").split():
                     with contextlib.suppress(OSError):  # it has ended
@@ -78,7 +83,7 @@ class Cgroup(ABC):
     def remove_leftovers(self, name: str) -> None:
         """Remove what an unclean end left: LXC starts no container in a directory that exists."""
         for top in (*self.directories(name), *self.directories(name, MONITORS)):
-            for directory in reversed([found for found, _children, _files in files.walk(top)]):
+            for directory in _from_below(top):
                 with contextlib.suppress(OSError):
                     os.rmdir(directory)
 

@@ -129,8 +129,11 @@ def test_a_tree_that_is_deeper_than_python_is_goes(tmp_path: Path) -> None:
 def test_what_cannot_be_removed_is_told(tmp_path: Path) -> None:
     (tmp_path / "tree").mkdir()
     mounts.attach(syscalls.new_mount("tmpfs", []), f"{tmp_path}/tree")
-    with pytest.raises(OSError, match="tree"):
-        files.remove_tree(f"{tmp_path}/tree")
+    try:
+        with pytest.raises(OSError, match="tree"):
+            files.remove_tree(f"{tmp_path}/tree")
+    finally:
+        syscalls.umount(f"{tmp_path}/tree", syscalls.MNT_DETACH)
 
 
 def test_walking_is_like_python_s(tmp_path: Path) -> None:
