@@ -169,7 +169,10 @@ def walk(
 
 
 def remove_mounted_tree(path: str) -> None:
-    """Remove a directory in which something may still be mounted, such as what a killed run has left."""
+    """Remove a directory in which something may still be mounted, such as what a killed run has left.
+
+    That run's rm(1) may still be at work: what it removes first is fine.
+    """
     with open("/proc/self/mountinfo", encoding="utf-8") as handle:
         points = [line.split()[4] for line in handle]
     for point in sorted((p for p in points if p == path or p.startswith(f"{path}/")), reverse=True):
@@ -177,4 +180,5 @@ def remove_mounted_tree(path: str) -> None:
     if os.path.isdir(path) and not os.path.islink(path):
         remove_tree(path)
     else:
-        os.unlink(path)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
