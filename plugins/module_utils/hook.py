@@ -24,7 +24,7 @@ import contextlib
 import os
 import sys
 
-from .paths import LIBRARY, Paths
+from .paths import LIBRARY, MEMORY, RESTORING, USED, Paths
 
 # What a container's record mentions where a facet has something to put in place at every start.
 LATE = ('"io_', '"ram_guarantee"', ".rate_", '"mounts"', '"devices"', '"features"', '"sysctls"')
@@ -37,6 +37,9 @@ def main(arguments: list[str]) -> int:
     directory = os.path.dirname(os.environ.get("LXC_CONFIG_FILE", Paths().container(name) + "/config"))
     paths = Paths(base=os.path.dirname(os.path.dirname(directory)))
     if hook == "pre-start":
+        if _is_asleep(directory) and RESTORING not in os.environ:
+            sys.stderr.write(f"carve: {name} is suspended, and its memory would be lost; resume it, or stop it first\n")
+            return 1
         failed = 0 if os.path.ismount(f"{directory}/root") else _mount(paths, directory)
         if not failed:
             paths.make_shown(name)
@@ -74,6 +77,11 @@ def _start_again(name: str) -> None:
         ["/bin/sh", "-c", script, f"{LIBRARY}/boot", name], cwd="/", start_new_session=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
+
+
+def _is_asleep(directory: str) -> bool:
+    """``suspend.is_suspended``, which would have to be loaded."""
+    return os.path.isdir(f"{directory}/{MEMORY}") and not os.path.exists(f"{directory}/{MEMORY}/{USED}")
 
 
 def _leave_confinement() -> None:

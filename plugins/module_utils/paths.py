@@ -12,6 +12,11 @@ LIBRARY = "/usr/lib/carve"
 # Where the node's own programs are looked for, whatever the caller's PATH.
 SEARCH = "/usr/sbin:/usr/bin:/sbin:/bin"
 _FROZEN = ".frozen"
+# In a container's directory: the images of one that is suspended (``checkpoint/suspend.py``); and in their directory,
+# once their processes have run again since, and may have changed files (``checkpoint/script.py``).
+MEMORY, USED = "memory", "used"
+# In the environment of what makes a container anew of them: no start, and LXC's hooks are the same.
+RESTORING = "CARVE_RESTORING"
 # In the directory of a container that has gone back to earlier files and is still to be started.
 RETURNING = "returning.json"
 
@@ -143,7 +148,11 @@ class Paths:
             os.chmod(path, mode)
 
     def make(self) -> None:
-        """Make the directories. 0711: an unprivileged container must pass through, nobody need list."""
+        """Make the directories. 0711: an unprivileged container must pass through, nobody need list.
+
+        Here and later modes are what they are meant to be, whatever umask this process was given.
+        """
+        os.umask(0o022)
         places = (self.containers, self.templates, self.staging, self.incoming, self.departing, self.kept, self.usages)
         for path in (self.base, *places, self.run):
             os.makedirs(path, mode=0o711, exist_ok=True)

@@ -31,7 +31,19 @@ def start(host: Host, box: Box) -> None:
     note = host.paths.failure(box.name)
     try:
         lxc.await_monitor(host, box.name)
-        suspend.put_right(host, box.name)
+        suspend.put_right(host, box.name)  # another's, where this fails: nothing of it may be touched then
+        _bring_up(host, box)
+    except (lxc.EngineError, OSError) as error:
+        with contextlib.suppress(OSError):
+            files.write(note, f"{error}\n")
+        raise
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(note)
+    network.complete(box)
+
+
+def _bring_up(host: Host, box: Box) -> None:
+    try:
         network.clear(box)
         network.enclose(box)
         rootfs.mount(host.paths, box)
@@ -40,14 +52,9 @@ def start(host: Host, box: Box) -> None:
             suspend.resume(host, box)
         else:
             box.pid = lxc.start(host, box)
-    except (lxc.EngineError, OSError) as error:
+    except (lxc.EngineError, OSError):
         rootfs.unmount(box.directory)
-        with contextlib.suppress(OSError):
-            files.write(note, f"{error}\n")
         raise
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(note)
-    network.complete(box)
 
 
 def stop(host: Host, box: Box, timeout: int | None = None) -> None:

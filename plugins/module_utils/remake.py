@@ -32,7 +32,7 @@ def stage(host: Host, made: Record, fill: Callable[[int], None], running: bool =
     paths = host.paths
     staged = f"{paths.staging}/{made.name}.new"
     files.remove_tree(staged)
-    os.mkdir(staged, 0o711)
+    os.mkdir(staged, 0o700)
     box = Box(made, staged)
     try:
         os.mkdir(f"{staged}/root", 0o711)
@@ -43,6 +43,8 @@ def stage(host: Host, made: Record, fill: Callable[[int], None], running: bool =
                 fill(layer)
             finally:
                 os.close(layer)
+        # Not before: until then a program with root's setuid bit may be the node's root's.
+        os.chmod(staged, 0o711)
         disk.establish(host, box)
         identity.furnish(host, box)
         for facet in facets.ALL:

@@ -112,7 +112,8 @@ def _bring_template(host: Host, place: Place, directory: str, name: str, version
     content = description.opened(place.read(f"{directory}/{description.TEMPLATE_FILE}"), directory)
     staged, data = f"{host.paths.staging}/template.{name}.{version}", f"{directory}/{description.TEMPLATE_DATA}"
     files.remove_tree(staged)
-    os.makedirs(f"{staged}/rootfs", mode=0o711)
+    os.mkdir(staged, 0o700)
+    os.mkdir(f"{staged}/rootfs", 0o711)
     try:
         rootfs_fd = os.open(f"{staged}/rootfs", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:

@@ -22,7 +22,7 @@ from .. import files
 from ..engines import lxc
 from ..host import Box, Host
 from ..kernel import cgroup
-from ..paths import LIBRARY, SEARCH
+from ..paths import LIBRARY, RESTORING, SEARCH
 from . import look, sharing
 
 SCRIPT = f"{LIBRARY}/checkpoint"
@@ -114,7 +114,7 @@ def dump(host: Host, box: Box, images: str, kind: str = WHOLE, before: str | Non
 
 
 def is_at_work(images: str) -> bool:
-    """Whether CRIU still writes there."""
+    """Whether CRIU still writes there, or still makes a container anew of what is there."""
     fd = os.open(images, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -130,17 +130,27 @@ def has_ended_well(images: str) -> bool:
 
 
 def restore(host: Host, box: Box, images: str) -> int:
-    """Make a container anew from its images; its init's process id. Raises ``EngineError`` with CRIU's words."""
+    """Make a container anew from its images; its init's process id. Raises ``EngineError`` with CRIU's words.
+
+    The images are locked as in ``dump``; what becomes the container's monitor keeps that lock, long after they are gone.
+    """
     log = f"{host.paths.run}/{box.name}.log"
     with contextlib.suppress(FileNotFoundError):
         os.unlink(log)
     command = ["lxc-checkpoint", "-r", "-P", host.paths.containers, "-n", box.name, "-D", images, "-A", SCRIPT]
     patience = _RESTORING + sum(map(_bytes, (images, f"{images}.ahead"))) / _SLOWEST
-    # What becomes the container's monitor keeps its descriptors open; and LXC waits for ever where CRIU hangs.
-    process = subprocess.Popen(
-        [*command, "-o", log, "-l", "INFO"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL, env=_ENVIRONMENT, cwd="/", start_new_session=True,
-    )  # fmt: skip
+    lock = os.open(images, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with contextlib.suppress(BlockingIOError):  # what the attempt before this one has left is still ending
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # The monitor keeps its descriptors open; and LXC waits for ever where CRIU hangs.
+        process = subprocess.Popen(
+            [*command, "-o", log, "-l", "INFO"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL, env={**_ENVIRONMENT, RESTORING: "1"}, cwd="/", pass_fds=(lock,),
+            start_new_session=True,
+        )  # fmt: skip
+    finally:
+        os.close(lock)
     try:
         status = process.wait(patience)
     except subprocess.TimeoutExpired:

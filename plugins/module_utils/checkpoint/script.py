@@ -18,7 +18,7 @@ import sys
 
 from .. import files
 from ..kernel import cgroup, syscalls
-from ..paths import Paths
+from ..paths import USED, Paths
 from . import tree
 
 GROUPS = "carve-groups.json"
@@ -75,7 +75,6 @@ def _put_in_place(images: str) -> int:
     from ..facets import network
     from ..host import Box
     from ..kernel import links
-    from . import suspend
 
     directory = os.path.dirname(images)
     found = record.load(directory)
@@ -88,5 +87,5 @@ def _put_in_place(images: str) -> int:
     status = hook.put_in_place(_paths(directory), directory, reboot=True, restored=True)
     if not status:
         # From here on it may run at any moment. Whatever comes of that, its files are then newer than this memory.
-        files.write(f"{images}/{suspend.USED}", "")
+        files.write(f"{images}/{USED}", "")
     return status

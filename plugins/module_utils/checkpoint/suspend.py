@@ -22,14 +22,13 @@ from ..engines import lxc
 from ..facets import network
 from ..host import Box, Host
 from ..kernel import announce, cgroup
+from ..paths import MEMORY, USED
 from . import criu, tree
 
-WHOLE, AHEAD, PART, _GONE = "memory", "memory.ahead", "memory.part", "memory.gone"
+WHOLE, AHEAD, PART, _GONE = MEMORY, "memory.ahead", "memory.part", "memory.gone"
 # Of a container that goes on (``shot.py``): its files are soon newer, and it is never made anew of this.
 SHOT = "memory.shot"
-# In the directory of images: their processes have run again since, and may have changed files (``script.py``).
-USED = "used"
-_LOOKS = 20  # at an init that may have much to do after it was away
+_LOOKS = 120  # at an init that may have much to do after it was away, on a node that may have much to do as well
 _LOOK = 0.5  # seconds
 _BUSY = 0.9  # of a processor
 
@@ -117,7 +116,7 @@ def resume(host: Host, box: Box) -> None:
         network.enclose(box)
         box.pid = criu.restore(host, box, images)
     try:
-        _note_monitor(host, box)
+        _note_monitor(host, box.name, box.pid)
         # Neighbours that are not told find out; an interface that the container has taken down or renamed is its own.
         with contextlib.suppress(OSError):
             announce.addresses(box.pid, network.bridged(box))
@@ -140,15 +139,15 @@ def _forget(host: Host, name: str) -> None:
         os.unlink(host.paths.restored(name))
 
 
-def _note_monitor(host: Host, box: Box) -> None:
+def _note_monitor(host: Host, name: str, pid: int) -> None:
     """What the hook notes of a container that is started: its monitor; and that this one was restored."""
-    stat = files.read(f"/proc/{box.pid}/stat")
+    stat = files.read(f"/proc/{pid}/stat")
     if stat is None:
         raise lxc.EngineError("its init ended at once")
     monitor = stat.rpartition(")")[2].split()[1]
-    with open(host.paths.monitor(box.name), "w", encoding="ascii") as handle:
+    with open(host.paths.monitor(name), "w", encoding="ascii") as handle:
         handle.write(monitor)
-    _note(host, box.name, monitor)
+    _note(host, name, monitor)
 
 
 def _verify(host: Host, box: Box) -> None:
@@ -212,7 +211,14 @@ def put_right(host: Host, name: str, keep_ahead: bool = False) -> None:
             _name(directory)
         else:
             files.remove_tree(part)
-    if not is_suspended(directory) or lxc.init_pid(host, name) is not None:
+    pid = lxc.init_pid(host, name)
+    if is_suspended(directory):
+        if criu.is_at_work(f"{directory}/{WHOLE}"):
+            raise lxc.EngineError(f"{name} is being resumed by a run that was killed; try again when CRIU is done")
+    elif pid and os.path.isdir(f"{directory}/{WHOLE}"):
+        # Made anew by a run that was killed before it could say so.
+        _note_monitor(host, name, pid)
+    if not is_suspended(directory) or pid:
         discard(directory, keep_ahead)
 
 

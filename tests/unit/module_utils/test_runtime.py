@@ -115,6 +115,15 @@ def test_they_run_from_where_they_are_installed(tmp_path: Path) -> None:
     config = tmp_path / "containers/web/config"
     result = run(library / "hook", "web", "lxc", "pre-start", LXC_CONFIG_FILE=str(config))
     assert (result.returncode, result.stderr) == (1, f"carve: {config.parent} holds no container of Carve's\n")
+    (config.parent / "memory").mkdir(parents=True)
+    result = run(library / "hook", "web", "lxc", "pre-start", LXC_CONFIG_FILE=str(config))
+    assert (result.returncode, result.stderr) == (
+        1, "carve: web is suspended, and its memory would be lost; resume it, or stop it first\n"
+    )  # fmt: skip
+    for may_start in ({"CARVE_RESTORING": "1"}, {}):
+        result = run(library / "hook", "web", "lxc", "pre-start", LXC_CONFIG_FILE=str(config), **may_start)
+        assert "holds no container of Carve's" in result.stderr
+        (config.parent / "memory/used").touch()
     result = run(library / "boot", "again")
     assert (result.returncode, result.stderr) == (2, "usage: boot start | stop | again NAME\n")
 

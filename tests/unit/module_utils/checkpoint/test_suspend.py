@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 from pathlib import Path
 from typing import Any
 
@@ -37,3 +39,26 @@ def test_memory_written_ahead_is_what_the_dump_refers_to(
     with pytest.raises(lxc.EngineError, match="far enough"):
         suspend.suspend(host, box, ahead)
     assert asked == [(suspend.AHEAD, True) if ahead else (None, False)]
+
+
+def test_images_of_which_a_container_is_being_made_anew_are_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = Host(paths=Paths(base=str(tmp_path), run=str(tmp_path / "run")))
+    images = tmp_path / "containers" / "c" / suspend.WHOLE
+    images.mkdir(parents=True)
+    (tmp_path / "run").mkdir()
+    monkeypatch.setattr(lxc, "init_pid", lambda *_: None)
+    # Whoever makes it anew was started by a run that is no more, and holds this.
+    lock = os.open(images, os.O_RDONLY | os.O_DIRECTORY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    with pytest.raises(lxc.EngineError, match="c is being resumed by a run that was killed"):
+        suspend.put_right(host, "c")
+    assert images.is_dir()
+    # Done: it runs, its monitor has the lock from whom it is, and is noted so that the hook knows what it was.
+    (images / "used").touch()
+    monkeypatch.setattr(lxc, "init_pid", lambda *_: os.getpid())
+    suspend.put_right(host, "c")
+    assert not images.exists()
+    assert Path(host.paths.restored("c")).read_text(encoding="ascii") == str(os.getppid())
+    os.close(lock)
