@@ -26,6 +26,7 @@ from .base import Facet
 
 _KINDS = {"disk_users": quota.USER, "disk_groups": quota.GROUP}
 Limits = Mapping[str, Mapping[str, int]]
+Used = dict[str, "dict[str, int | None]"]
 
 
 class Disk(Facet):
@@ -92,6 +93,32 @@ def look(host: Host, box: Box) -> DiskSeen:
         used = quota.get(box.directory, quota.PROJECT, project)
         return DiskSeen(None, used.space_used, used.inodes_used)
     return DiskSeen()
+
+
+def used_by_ids(host: Host, box: Box) -> dict[str, Used | None]:
+    """What the declared users and groups of a container take, by the names of the options and their ids inside it.
+
+    Bytes and inodes beside the limits in force, of which ``None`` is none. An option is ``None`` where nobody counts
+    that. Whatever has such an owner counts, wherever in the container it lies.
+    """
+    fields, counted = box.record.fields, host.quota if store.image_of(box.directory) is None else frozenset()
+    return {
+        row: _used(box, kind, sorted(fields.get(row) or {}, key=int)) if kind in counted else None
+        for row, kind in _KINDS.items()
+    }
+
+
+def _used(box: Box, kind: str, ids: Iterable[str]) -> Used:
+    found = {ident: quota.get(box.directory, kind, box.record.base_id + int(ident)) for ident in ids}
+    return {
+        ident: {
+            "disk_in_use": one.space_used,
+            "disk": one.space,
+            "inodes_in_use": one.inodes_used,
+            "inodes": one.inodes,
+        }
+        for ident, one in found.items()
+    }
 
 
 def room(host: Host, box: Box) -> Room | None:
