@@ -22,7 +22,7 @@ from . import bridges, builder, facets, files, fullness, gate, model, power, rem
 from .checkpoint import suspend
 from .desired import Desired
 from .engines import lxc
-from .facets import disk, identity, network
+from .facets import disk, identity, memory, network
 from .host import Box, Host
 from .kernel import quota
 from .moves import departure
@@ -71,6 +71,8 @@ class Hands:
     def _node_change(self, step: Step) -> None:
         if step.name == "rules":
             network.restore(self._boxes.values())
+        elif step.name == "guarantees":
+            memory.share_out(self._host)
         else:
             runtime.install()
 
