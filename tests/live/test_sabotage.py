@@ -99,15 +99,34 @@ def test_a_restore_that_fails_at_the_destination(whole: Live) -> None:
         _stays(whole)
 
 
-def test_a_destination_that_is_full(whole: Live) -> None:
-    """With room for its files, and not for its memory."""
-    there = whole.other()
-    there.run("cd /var/lib/carve && fallocate -l $(($(df --output=avail -B1 . | tail -n1) - (10 << 20))) fill")
+@contextlib.contextmanager
+def _full(machine: Machine, left: int) -> Iterator[None]:
+    machine.run(f"cd /var/lib/carve && fallocate -l $(($(df --output=avail -B1 . | tail -n1) - {left})) fill")
     try:
-        # In rsync's words, where they come through.
-        assert re.search("No space left on device|as on a full disk", _stays(whole))
+        yield
     finally:
-        there.run("rm /var/lib/carve/fill")
+        machine.run("rm /var/lib/carve/fill")
+
+
+def test_a_destination_that_is_full(whole: Live) -> None:
+    with _full(whole.other(), 10 << 20):
+        assert "there is no room on the disk: it needs" in _stays(whole)
+
+
+def test_a_destination_that_fills_while_its_memory_is_sent(whole: Live) -> None:
+    with _its_memory_on_the_way(whole) as process, _full(whole.other(), 0):
+        words = _said(process)
+    # In rsync's words, where they come through.
+    assert re.search("stays where it was: .*(No space left on device|as on a full disk)", words)
+
+
+def test_a_destination_whose_program_is_killed_while_it_makes_it_anew(whole: Live) -> None:
+    """It is asked again, and makes nothing twice of the same images."""
+    with _asked_for(whole) as process:
+        whole.other().run("pkill -KILL -f '^/usr/bin/python3 -IS /usr/lib/carve/arrive'")
+        output, _nothing = process.communicate(timeout=400)
+        assert process.returncode == 0, output
+    whole.at = whole.other()
 
 
 def _begin(live: Live) -> subprocess.Popen[str]:
