@@ -203,3 +203,15 @@ def test_the_source_is_switched_off_after_the_destination_has_it(whole: Live) ->
     assert whole.where() == [there.name]
     # What is left at its source learns by the same move what became of it.
     whole.migrate()
+
+
+def test_what_cannot_be_dumped_moves_by_a_restart_where_that_is_allowed(live: Live) -> None:
+    """The last: its connection does not survive."""
+    there = live.other()
+    with _criu(live.at, "dump", _FAILS):
+        words = live.try_to_migrate("auto").ok().words()
+    assert f"{NAME}: moved from {live.at.name} to {there.name}, away for" in words
+    assert "(by a restart: CRIU does not checkpoint it: sabotaged)" in words
+    live.at = there
+    assert live.where() == [there.name] and live.leftovers() == ""
+    assert "No changes" in live.fleet.carve("apply", "--yes").ok().output
