@@ -117,6 +117,9 @@ def test_less_than_is_in_use_is_refused_and_drift_is_mended(limited: Limited) ->
     users = {1000: {"disk": "8M"}}
     for machine in limited.machines:
         limited.inside(machine, "dd if=/dev/zero of=/root/r/kept bs=65536 count=320 2>/dev/null; sync")
+        # What it alone costs: its template, which is several times as many files, is not among it.
+        seen = limited.fleet.info(machine)["containers"][limited.name(machine)]
+        assert 20 * MIB <= seen["disk_in_use"] < 21 * MIB and seen["inodes_in_use"] < 60, seen
     limited.declare(disk="16M", inodes="2k", disk_users=users)
     refused = limited.apply()
     assert refused.status != 0 and "disk 16M is less than the 20." in refused.words(), refused.output
