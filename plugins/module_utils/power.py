@@ -59,6 +59,7 @@ def _bring_up(host: Host, box: Box) -> None:
 
 def stop(host: Host, box: Box, timeout: int | None = None) -> None:
     """Stop one container, by its own ``stop_timeout`` unless told otherwise. A suspended one loses its memory."""
+    suspend.put_right(host, box.name)
     if box.pid:
         lxc.stop(host, box, box.record.fields["stop_timeout"] if timeout is None else timeout)
     suspend.discard(box.directory)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 from . import files, power, rootfs, usage
+from .checkpoint import suspend
 from .engines import lxc
 from .facets import disk
 from .host import Box, Host
@@ -17,6 +18,7 @@ from .record import load
 
 def destroy(host: Host, box: Box) -> None:
     """Stop a container and remove it. Nothing of it is to be kept, so nothing is gained by waiting for its services."""
+    suspend.put_right(host, box.name)
     if box.pid:
         power.stop(host, box, timeout=0)
     remove(host, box.name, box.directory)

@@ -33,9 +33,10 @@ MODULES = (
     "kernel/meters", "kernel/mounts", "kernel/namespaces", "kernel/netlink", "kernel/nft", "kernel/probe",
     "kernel/quota", "kernel/shaping", "kernel/shift", "kernel/syscalls", "kinds", "lock", "model/__init__",
     "model/container", "model/gate", "model/given", "model/network", "model/template", "moves/__init__",
-    "moves/arrival", "moves/arrive", "moves/remote", "moves/session", "paths", "plan_disk", "plan_networks", "power",
-    "record", "removal", "rootfs", "slots", "snapshots/__init__", "snapshots/schedule", "snapshots/scheduled",
-    "snapshots/shelf", "snapshots/take", "steps", "store", "tally", "trees", "units", "usage", "words",
+    "moves/arrival", "moves/arrive", "moves/remote", "moves/room", "moves/session", "paths", "plan_disk",
+    "plan_networks", "power", "record", "removal", "rootfs", "slots", "snapshots/__init__", "snapshots/schedule",
+    "snapshots/scheduled", "snapshots/shelf", "snapshots/take", "steps", "store", "tally", "trees", "units", "usage",
+    "words",
 )  # fmt: skip
 
 # Without site.py a start of Python takes half the time; Debian's own packages (pyroute2) are then named by hand.

@@ -144,6 +144,14 @@ moves:
       description: What was sent while it ran.
       type: int
       sample: 52428800
+    first_pass_s:
+      description: Seconds in which that was sent.
+      type: float
+      sample: 4.1
+    template_bytes:
+      description: What was sent of its template, where the destination had not the very same.
+      type: int
+      sample: 314572800
     snapshots_left:
       description: How many snapshots of it stay on this node, if any.
       type: int
@@ -152,6 +160,10 @@ moves:
       description: What was sent after it was stopped.
       type: int
       sample: 131072
+    second_pass_s:
+      description: Seconds in which that was sent. Part of RV(moves.away_s), beside RV(moves.memory_s).
+      type: float
+      sample: 0.8
 errors:
   description: What went wrong, one sentence each.
   returned: failure

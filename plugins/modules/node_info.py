@@ -154,7 +154,7 @@ containers:
       description: Its snapshots by name, with what they take, which is not counted for its option C(disk).
       type: dict
       sample: {"before-upgrade": {"taken": "2026-11-22T12:00:00Z", "schedule": null, "bytes": 73400320, "files": 1532,
-        "frozen_s": 0.041, "template": "debian-13@1f4360e1dee7"}}
+        "frozen_s": 0.041, "memory_bytes": null, "template": "debian-13@1f4360e1dee7"}}
     snapshots_bytes:
       description: Bytes of all of its snapshots. Where the filesystem shares blocks, they take less together.
       type: int

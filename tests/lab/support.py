@@ -95,8 +95,12 @@ class LabFleet:
 
     def info(self, machine: Machine) -> dict[str, Any]:
         """What `carve.vps.node_info` says of a node."""
-        ask = ("ansible", machine.name, "-i", str(self.path), "-b", "-m", "carve.vps.node_info")
-        said, _nothing = self.begin(*ask).communicate()
+        return self.module(machine, "node_info")
+
+    def module(self, machine: Machine, name: str, arguments: str = "", *options: str) -> dict[str, Any]:
+        """What the module `carve.vps.NAME` returns, whether it has failed or not."""
+        ask = ["ansible", machine.name, "-i", str(self.path), "-b", "-m", f"carve.vps.{name}", *options]
+        said, _nothing = self.begin(*ask, *(["-a", arguments] if arguments else [])).communicate()
         found: dict[str, Any] = json.loads(said.partition("=>")[2])
         return found
 

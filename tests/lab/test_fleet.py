@@ -31,6 +31,14 @@ cd {CONTAINERS} && for name in *; do
 done
 """
 
+# What confines each container's init on the node: seccomp's mode (proc(5); 2 is a filter) and AppArmor's profile.
+CONFINED = f"""
+cd {CONTAINERS} && for name in *; do
+    pid=$(lxc-info -P {CONTAINERS} -n "$name" -pH 2>/dev/null) && [ "$pid" -gt 0 ] || continue
+    echo "$name" $(awk '/^Seccomp:/ {{ print $2 }}' /proc/$pid/status) $(cat /proc/$pid/attr/current)
+done
+"""
+
 # At a stroke as far as that goes, and then block by block.
 FILL = """
 cd /var/lib/carve && fallocate -l $(($(df --output=avail -B1 . | tail -n1) - 4096)) fill; cat /dev/zero >fill2; true
@@ -108,6 +116,10 @@ def test_twenty_containers_are_placed_and_the_second_run_has_nothing_to_do(
     calls = twenty.fleet.ssh_calls()
     with capsys.disabled():
         print(f"\nssh was called for an apply with nothing to do: {calls}")
+    seen = [line.split() for machine in (twenty.one, twenty.two) for line in machine.run(CONFINED).splitlines()]
+    assert {name for name, *_rest in seen} == at.keys()
+    for name, seccomp, profile, *mode in seen:
+        assert (seccomp, mode) == ("2", ["(enforce)"]) and profile.startswith(f"lxc-{name}_"), seen
     assert set(calls.values()) == {1}
     serves_as_on_any_debian(twenty.one)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shlex
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from ansible_collections.carve.vps.tests.integration.support import wait_for
@@ -63,6 +64,31 @@ def test_it_stays_suspended_over_a_power_cut(live: Live) -> None:
     assert f"{NAME} resumed" in live.fleet.carve("apply", "--yes").ok().words()
     live.unpause()
     live.goes_on()
+    assert live.limits() == limits and live.leftovers() == ""
+
+
+def test_suspended_without_the_manifest_it_is_moved_and_resumed(live: Live) -> None:
+    def ask(state: str, *options: str) -> dict[str, Any]:
+        return live.fleet.module(live.at, "checkpoint", f"name={NAME} fleet=lab state={state}", *options)
+
+    limits = live.limits()
+    live.pause()
+    assert ask("suspended", "--check")["changed"] and live.where() == [live.at.name]
+    came = ask("suspended")
+    assert came["changed"] and came["images_bytes"] > 1 << 20 and live.where() == [], came
+    assert ask("suspended", "--check")["changed"] is False and ask("suspended")["changed"] is False
+    # Whoever starts it by hand would have it forget all it knew.
+    assert not live.at.run(f"lxc-start -P /var/lib/carve/containers -n {NAME}", check=False).startswith("0")
+    there = live.other()
+    live.try_to_migrate("auto").ok()
+    live.at = there
+    assert live.where() == []
+    assert ask("resumed", "--check")["changed"] and live.where() == []
+    assert ask("resumed")["changed"] and live.where() == [live.at.name]
+    live.unpause()
+    live.goes_on()
+    assert ask("resumed")["changed"] is False
+    assert "No changes" in live.fleet.carve("apply", "--yes").ok().output
     assert live.limits() == limits and live.leftovers() == ""
 
 

@@ -99,15 +99,34 @@ def test_a_restore_that_fails_at_the_destination(whole: Live) -> None:
         _stays(whole)
 
 
-def test_a_destination_that_is_full(whole: Live) -> None:
-    """With room for its files, and not for its memory."""
-    there = whole.other()
-    there.run("cd /var/lib/carve && fallocate -l $(($(df --output=avail -B1 . | tail -n1) - (10 << 20))) fill")
+@contextlib.contextmanager
+def _full(machine: Machine, left: int) -> Iterator[None]:
+    machine.run(f"cd /var/lib/carve && fallocate -l $(($(df --output=avail -B1 . | tail -n1) - {left})) fill")
     try:
-        # In rsync's words, where they come through.
-        assert re.search("No space left on device|as on a full disk", _stays(whole))
+        yield
     finally:
-        there.run("rm /var/lib/carve/fill")
+        machine.run("rm /var/lib/carve/fill")
+
+
+def test_a_destination_that_is_full(whole: Live) -> None:
+    with _full(whole.other(), 10 << 20):
+        assert "there is no room on the disk: it needs" in _stays(whole)
+
+
+def test_a_destination_that_fills_while_its_memory_is_sent(whole: Live) -> None:
+    with _its_memory_on_the_way(whole) as process, _full(whole.other(), 0):
+        words = _said(process)
+    # In rsync's words, where they come through.
+    assert re.search("stays where it was: .*(No space left on device|as on a full disk)", words)
+
+
+def test_a_destination_whose_program_is_killed_while_it_makes_it_anew(whole: Live) -> None:
+    """It is asked again, and makes nothing twice of the same images."""
+    with _asked_for(whole) as process:
+        whole.other().run("pkill -KILL -f '^/usr/bin/python3 -IS /usr/lib/carve/arrive'")
+        output, _nothing = process.communicate(timeout=400)
+        assert process.returncode == 0, output
+    whole.at = whole.other()
 
 
 def _begin(live: Live) -> subprocess.Popen[str]:
@@ -184,3 +203,15 @@ def test_the_source_is_switched_off_after_the_destination_has_it(whole: Live) ->
     assert whole.where() == [there.name]
     # What is left at its source learns by the same move what became of it.
     whole.migrate()
+
+
+def test_what_cannot_be_dumped_moves_by_a_restart_where_that_is_allowed(live: Live) -> None:
+    """The last: its connection does not survive."""
+    there = live.other()
+    with _criu(live.at, "dump", _FAILS):
+        words = live.try_to_migrate("auto").ok().words()
+    assert f"{NAME}: moved from {live.at.name} to {there.name}, away for" in words
+    assert "(by a restart: CRIU does not checkpoint it: sabotaged)" in words
+    live.at = there
+    assert live.where() == [there.name] and live.leftovers() == ""
+    assert "No changes" in live.fleet.carve("apply", "--yes").ok().output

@@ -33,6 +33,10 @@ _LOOK = 0.5  # seconds
 _BUSY = 0.9  # of a processor
 
 
+class AtWork(lxc.EngineError):
+    """CRIU still writes or reads a container's images, for a run that was killed; it ends by itself."""
+
+
 def is_suspended(directory: str) -> bool:
     return os.path.isdir(f"{directory}/{WHOLE}") and not os.path.exists(f"{directory}/{WHOLE}/{USED}")
 
@@ -198,13 +202,13 @@ def discard(directory: str, keep_ahead: bool = False) -> None:
 def put_right(host: Host, name: str, keep_ahead: bool = False) -> None:
     """Take up what a run that was killed has left of a container; the caller has the node's lock.
 
-    Raises ``EngineError`` while CRIU is still at work.
+    Raises ``AtWork``, and has touched nothing then.
     """
     directory = host.paths.container(name)
     part, shot = f"{directory}/{PART}", f"{directory}/{SHOT}"
     for images in (part, shot):
         if os.path.isdir(images) and criu.is_at_work(images):
-            raise lxc.EngineError(f"{name} is being checkpointed by a run that was killed; try again when CRIU is done")
+            raise AtWork(f"{name} is being checkpointed by a run that was killed; try again when CRIU is done")
     files.remove_tree(shot)
     if os.path.isdir(part):
         if lxc.init_pid(host, name) is None and criu.has_ended_well(part) and not is_suspended(directory):
@@ -214,7 +218,7 @@ def put_right(host: Host, name: str, keep_ahead: bool = False) -> None:
     pid = lxc.init_pid(host, name)
     if is_suspended(directory):
         if criu.is_at_work(f"{directory}/{WHOLE}"):
-            raise lxc.EngineError(f"{name} is being resumed by a run that was killed; try again when CRIU is done")
+            raise AtWork(f"{name} is being resumed by a run that was killed; try again when CRIU is done")
     elif pid and os.path.isdir(f"{directory}/{WHOLE}"):
         # Made anew by a run that was killed before it could say so.
         _note_monitor(host, name, pid)

@@ -23,7 +23,7 @@ from ..plan_networks import wanted_bridge
 from ..record import Record, load
 from ..steps import NodeSeen
 from ..units import bare
-from . import session
+from . import room, session
 from .remote import MoveError
 
 # What systemd may say of itself (systemctl(1), is-system-running), and how long it may take to.
@@ -53,7 +53,8 @@ def examine(host: Host, name: str, content: Mapping[str, Any]) -> Answer:
 
     ``template`` is the directory of the template version that it will lie on, ``copy_template`` whether that has to be
     sent first, ``live`` what keeps it from being made anew here from its memory, ``empty`` whether nothing of it was
-    sent before. Raises ``MoveError`` with every reason against it.
+    sent before. It is told what the container has ``taken`` where it is (``room.py``). Raises ``MoveError`` with every
+    reason against it.
     """
     record = _record(name, content)
     reasons = [*_taken(host, name), *_ids(host, record), *_addresses(host, record), *_bridges(record)]
@@ -63,11 +64,17 @@ def examine(host: Host, name: str, content: Mapping[str, Any]) -> Answer:
     if record.backend == rootfs.OVERLAY:
         version, send = _template(host, record, content["build"])
         reasons += [] if send else _backend(host, record, version)
+    empty = not os.path.isdir(f"{host.paths.incoming}/containers/{name}")
+    taken = content.get("taken") or {}
+    memory = taken.get("memory", 0) if content.get("live") else 0
+    # What was sent before may be most of it.
+    reasons += room.lacks_disk(host, taken["files"]) if empty and taken else []
     live = [*look.lacking(host), *fitness.unlike(content["live"], look.traits(host))] if content.get("live") else []
+    live += room.lacks_memory(memory)
+    live += room.lacks_disk(host, taken["files"] + memory) if memory and empty and not reasons else []
     if reasons:
         raise MoveError("; ".join([*reasons, *(live if content.get("only_live") else [])]))
     template = record.fields["template"]
-    empty = not os.path.isdir(f"{host.paths.incoming}/containers/{name}")
     for place in (f"containers/{name}", *([f"templates/{template}/{version}"] if send else [])):
         os.makedirs(f"{host.paths.incoming}/{place}", mode=0o711, exist_ok=True)
     files.write(f"{host.paths.incoming}/containers/{name}/{_ATTEMPT}", content["attempt"])

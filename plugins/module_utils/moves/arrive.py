@@ -18,6 +18,7 @@ import select
 import sys
 
 from .. import lock, units
+from ..checkpoint.suspend import AtWork
 from ..engines.lxc import EngineError
 from ..host import Host, apparmor_enabled
 from ..paths import Paths
@@ -42,7 +43,7 @@ def main(_arguments: list[str]) -> int:
         os.execv(_RSYNC, command.split(" "))
     try:
         answer = _answer(command.split(), Host(paths=paths, apparmor=apparmor_enabled()))
-    except lock.Busy as error:
+    except (lock.Busy, AtWork) as error:
         answer = {"error": str(error), "busy": True}
     except (MoveError, OSError, EngineError, ValueError) as error:
         answer = {"error": str(error)}

@@ -27,7 +27,7 @@ from ..host import Box, Host
 from ..kernel import syscalls
 from ..record import Record, load
 from ..snapshots import shelf
-from . import note, pace, session
+from . import note, pace, room, session
 from .note import Note
 from .remote import LineBroken, MoveError, Remote
 
@@ -170,7 +170,10 @@ class _Journey:
 
     def _examine(self, box: Box, record: Record, traits: Mapping[str, Any] | None) -> dict[str, Any]:
         """What the destination says. Where it says no, the error is all that forbids it, here and there."""
-        wanted = {**self._about(record), "live": traits, "only_live": self._wanted == LIVE}
+        wanted = {
+            **self._about(record), "live": traits, "only_live": self._wanted == LIVE,
+            "taken": room.taken(self._host, box),
+        }  # fmt: skip
         try:
             return self._remote.ask("examine", self._name, wanted)
         except LineBroken:
@@ -190,6 +193,7 @@ class _Journey:
             return
         self._why_not = [
             *look.unfit(self._host, box),
+            *room.lacks_disk(self._host, room.taken(self._host, box)["memory"]),
             *(f"at its destination: {reason}" for reason in destination_lacks),
         ]
         if self._why_not and self._wanted == LIVE:
