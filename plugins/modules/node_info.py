@@ -132,6 +132,7 @@ containers:
     disk_in_use:
       description:
         - Bytes that the container alone takes on the node, its template not included, as a template is shared.
+        - Where RV(containers.backend) is V(copy), the copy of the template is included, as it is the container's own.
         - Null where nobody counts them.
       type: int
       sample: 73400320
