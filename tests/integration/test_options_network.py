@@ -105,13 +105,13 @@ def test_what_a_container_leaves_when_it_ends(fleet: Fleet) -> None:
     fleet.apply()
     end, shaper = network.host_end(box("t-one"), "eth0"), network.shaper(box("t-one"), "eth0")
     assert end in elements("bridge", "guarded")
-    assert end in elements("inet", "closed")
+    assert end in elements("bridge", "closed")
     assert shaper in run("ip", "-br", "link")
     booted("t-one")
     inside("t-one", "systemctl", "poweroff", "--no-block", check=False)
     wait_for("nothing to be left", lambda: end not in elements("bridge", "guarded"))
     wait_for("the shaper to go", lambda: shaper not in run("ip", "-br", "link"))
-    assert end not in elements("inet", "closed")
+    assert end not in elements("bridge", "closed")
 
 
 def test_rules_that_are_flushed_by_hand_are_made_again_at_once(fleet: Fleet) -> None:
