@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +18,7 @@ import pytest
 from ansible_collections.carve.vps.plugins.module_utils import desired
 from ansible_collections.carve.vps.plugins.module_utils.facets import network
 from ansible_collections.carve.vps.tests.integration.shape import Case, prove
-from ansible_collections.carve.vps.tests.integration.support import Fleet, box, inside, pings
+from ansible_collections.carve.vps.tests.integration.support import Fleet, addresses, box, inside, pings, wait_for
 from ansible_collections.carve.vps.tests.integration.test_firewall import connects, greeter, listener, reaches, said
 
 BRIDGE = "br-carvetest"
@@ -46,11 +48,22 @@ def master(name: str) -> str:
 
 
 def way_out(name: str) -> list[str]:
-    """The gateways by which a container leaves, once they have answered it."""
+    """The gateways by which a container leaves, once they have answered it, and it has answered the node."""
     found = [inside(name, "ip", f"-{family}", "route", "show", "default").split()[2] for family in (4, 6)]
     for gateway in found:
-        pings(name, gateway)
+        # Those of a routed network are nobody's addresses: the node answers for them, and only who they are.
+        if gateway not in desired.ROUTED_GATEWAYS.values():
+            pings(name, gateway)
+    for address in sorted(addresses(name)):
+        wait_for(f"{address} to answer", lambda address=address: refuses(address.partition("/")[0]))
     return found
+
+
+def refuses(address: str) -> bool:
+    """Whether somebody is there: who is refuses a port that nobody has."""
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as knocking:
+        knocking.settimeout(2)
+        return knocking.connect_ex((address, 9)) == errno.ECONNREFUSED
 
 
 def card(name: str) -> str:

@@ -132,7 +132,8 @@ def has_ended_well(images: str) -> bool:
 def restore(host: Host, box: Box, images: str) -> int:
     """Make a container anew from its images; its init's process id. Raises ``EngineError`` with CRIU's words.
 
-    The images are locked as in ``dump``; what becomes the container's monitor keeps that lock, long after they are gone.
+    The images are locked as in ``dump``; what becomes the container's monitor keeps that lock, long after they are
+    gone.
     """
     log = f"{host.paths.run}/{box.name}.log"
     with contextlib.suppress(FileNotFoundError):

@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which options the integration tests take through the one shape (``tests/integration/shape.py``), read from their text:
-a case counts where a test hands it to ``prove``."""
+"""Which options the integration tests take through the one shape (``tests/integration/shape.py``), read from their
+text: a case counts where a test hands it to ``prove``."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Every option has a test of the one shape, or a reason why it has another test: a new row fails until it has either."""
+"""Every option has a test of the one shape, or a reason why it has another one: a new row fails until it has either."""
 
 from __future__ import annotations
 
