@@ -94,7 +94,7 @@ class Account:
             except (OSError, EngineError, BuildError, RecursionError) as error:
                 self.statuses[index] = FAILED
                 self._broken.add((step.kind, step.name))
-                self.errors.append(f"{step.kind} {step.name}: {step.action}: {hands.words(error)}")
+                self.errors.append(f"{step.kind} {step.name}: {step.action}: {hands.words(error, step)}")
             if watch:
                 watch(step, self.statuses[index])
 

@@ -11,7 +11,6 @@ between finds the same difference again.
 
 from __future__ import annotations
 
-import errno
 import os
 import threading
 import time
@@ -19,17 +18,20 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from . import bridges, builder, facets, files, gate, model, power, removal, rootfs, runtime, store, trial, units
+from . import bridges, builder, facets, files, fullness, gate, model, power, removal, rootfs, runtime, store, trial
 from .checkpoint import suspend
 from .desired import Desired
 from .engines import lxc
-from .facets import disk, identity, network
+from .facets import disk, identity, memory, network
 from .host import Box, Host
 from .kernel import quota
 from .moves import departure
 from .record import Record
 from .snapshots import shelf
 from .steps import Step
+
+# What is left of a container's own disk, if it has one, and of the node's.
+Rooms = tuple["fullness.Room | None", "fullness.Room"]
 
 
 @dataclass
@@ -53,6 +55,8 @@ class Hands:
         self._backends: dict[str, str] = {}
         self._unsaved: dict[str, Box] = {}
         self._staged: list[Box] = []
+        # Of containers that could not be made: what was left when that failed.
+        self._failed_with: dict[str, Rooms] = {}
 
     def do(self, step: Step) -> None:
         """Carry one step out. Raises ``OSError``, ``lxc.EngineError`` or ``builder.BuildError``."""
@@ -67,6 +71,8 @@ class Hands:
     def _node_change(self, step: Step) -> None:
         if step.name == "rules":
             network.restore(self._boxes.values())
+        elif step.name == "guarantees":
+            memory.share_out(self._host)
         else:
             runtime.install()
 
@@ -127,6 +133,8 @@ class Hands:
                 trial.mark(staged, replaces_running, batch)
             batch.commit()
         except BaseException:
+            with self._guard:
+                self._failed_with[step.name] = self._rooms(box)
             files.remove_tree(staged)
             raise
         return box
@@ -262,18 +270,23 @@ class Hands:
             del self._boxes[step.name]
             self._unsaved.pop(step.name, None)
 
-    def words(self, error: Exception) -> str:
+    def words(self, error: Exception, step: Step | None = None) -> str:
         """What went wrong, in words: of a full disk first which one it is, whoever it was that ran into it."""
-        known = getattr(error, "disk_full", False) or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
-        if not known and files.FULL not in str(error):
+        if not fullness.is_told_by(error):
             return str(error)
-        base = self._host.paths.base
-        disk = os.statvfs(base)
-        total, free = (units.show_size(disk.f_frsize * blocks >> 20 << 20) for blocks in (disk.f_blocks, disk.f_bavail))
-        what = "space" if disk.f_ffree or not disk.f_files else "inode"
-        said = "" if isinstance(error, OSError) else f" ({str(error).splitlines()[0].rstrip(':')})"
-        full = f"the disk of {base} is full: no {what} is left of {total}{said}"
-        return f"{full}; what was begun is removed, {free} free now"
+        own, node = self._rooms_of(step)
+        told = fullness.of_container(error, own, node) if step is not None and step.kind == "container" else None
+        return told or fullness.of_node(error, self._host.paths.base, disk.room_at(self._host.paths.base))
+
+    def _rooms_of(self, step: Step | None) -> Rooms:
+        """What a step's container and the node have left: of one that could not be made, when that failed."""
+        with self._guard:
+            failed = self._failed_with.pop(step.name, None) if step is not None else None
+        box = self._boxes.get(step.name) if step is not None else None
+        return failed or self._rooms(box)
+
+    def _rooms(self, box: Box | None) -> Rooms:
+        return disk.room(self._host, box) if box is not None else None, disk.room_at(self._host.paths.base)
 
     def _keep(self, box: Box, fields: dict[str, Any]) -> None:
         """What now holds; ``settle`` puts it on disk."""

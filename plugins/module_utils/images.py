@@ -26,7 +26,8 @@ def choose(size: int, inodes: int | None, makers: Collection[str]) -> str | None
 def command(kind: str, inodes: int | None) -> list[str]:
     """The program that makes it, and its arguments but the image."""
     if kind == XFS:
-        return ["mkfs.xfs", "-q", "-f", "-K"]
+        # Whatever the sectors of the node's disk, or of the one that the container moves to.
+        return ["mkfs.xfs", "-q", "-f", "-K", "-s", "size=4096"]
     number = [] if inodes is None else ["-N", str(inodes)]
     return ["mkfs.ext4", "-q", "-F", "-b", "4096", "-I", "256", "-m", "0", "-E", "nodiscard", *number]
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from . import files, model, slots, usage
 from .checkpoint import look
+from .facets import disk
 from .host import Box, Host, apparmor_enabled
 from .kernel import meters
 from .observe import observe
@@ -71,6 +72,7 @@ def _container(host: Host, seen: ContainerSeen, box: Box | None, cards: usage.Ca
         "filesystem": seen.disk.filesystem,
         "disk_in_use": seen.disk.space,
         "inodes_in_use": seen.disk.inodes,
+        **disk.used_by_ids(host, box),
         "configuration_edited": seen.config is not None,
         **_snapshots(host, box.name),
         "usage": usage.report(host.paths, host.cgroup, _subject(box), cards),

@@ -132,6 +132,8 @@ def _size(value: Any, field: Field) -> int:
             f"{value!r} is less than {units.show_size(field.minimum)}, the least that can be given; "
             "write a size with its unit such as 512M"
         )
+    if 0 < size < units.PAGE:
+        raise ValueError(f"{value!r} is less than a page of memory (4K), and would be none; write 0, or 4K or more")
     return size
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 
 from . import files, record, trial
 from .checkpoint import suspend
@@ -25,24 +26,47 @@ def are_there(host: Host) -> bool:
     return any(suspend.has_leftovers(host.paths.container(name)) for name in lxc.names(host))
 
 
-def clear(host: Host) -> None:
-    """Remove it; the lock, which the caller has, says that nobody is making it any more."""
-    freezer.thaw_leftovers(host.paths, host.cgroup)
-    trial.clear(host.paths)
-    for name in os.listdir(host.paths.staging):
-        files.remove_mounted_tree(f"{host.paths.staging}/{name}")
-    if os.listdir(host.paths.incoming):
+def clear(host: Host) -> list[str]:
+    """Remove it; the lock, which the caller has, says that nobody is making it any more.
+
+    What cannot be removed is told, a sentence each, and keeps nothing else from being removed.
+    """
+    paths, problems = host.paths, list[str]()
+    with _told(problems, "what was frozen"):
+        freezer.thaw_leftovers(paths, host.cgroup)
+    for name in trial.over(paths):
+        with _told(problems, f"{paths.kept}/{name}"):
+            trial.forget(paths, name)
+    for name in sorted(os.listdir(paths.staging)):
+        with _told(problems, f"{paths.staging}/{name}"):
+            files.remove_mounted_tree(f"{paths.staging}/{name}")
+    if os.listdir(paths.incoming):
         from .moves import arrival  # seldom needed
 
-        arrival.clear_abandoned(host)
+        with _told(problems, paths.incoming):
+            arrival.clear_abandoned(host)
     for name in lxc.names(host):
-        # Where CRIU is still at work, whatever concerns that container says so itself.
-        with contextlib.suppress(lxc.EngineError):
-            suspend.put_right(host, name)
-        directory = host.paths.container(name)
-        if os.path.exists(f"{directory}/{record.FILE}"):
-            for file in (record.FILE, lxc.CONFIG):
-                files.remove_unfinished(f"{directory}/{file}")
-            # Of a roll back that was killed: from now on it is the plan that says what is to run.
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(f"{directory}/{RETURNING}")
+        with _told(problems, paths.container(name)):
+            _put_right(host, name)
+    return problems
+
+
+def _put_right(host: Host, name: str) -> None:
+    # Where CRIU is still at work, whatever concerns that container says so itself.
+    with contextlib.suppress(lxc.EngineError):
+        suspend.put_right(host, name)
+    directory = host.paths.container(name)
+    if os.path.exists(f"{directory}/{record.FILE}"):
+        for file in (record.FILE, lxc.CONFIG):
+            files.remove_unfinished(f"{directory}/{file}")
+        # Of a roll back that was killed: from now on it is the plan that says what is to run.
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{directory}/{RETURNING}")
+
+
+@contextlib.contextmanager
+def _told(problems: list[str], what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        problems.append(f"what a run that was killed has left is still there: {what}: {error}")

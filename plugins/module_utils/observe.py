@@ -95,6 +95,7 @@ def observe(
         foreign_ids=foreign,
         own_ids=own,
         meddled=tuple(facets.NETWORK.meddled),
+        unshared=memory.unshared(host),
         lacks=_lacks(own),
         lacks_for={
             name: lacks

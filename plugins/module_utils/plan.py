@@ -36,7 +36,7 @@ def make(desired: Desired, node: NodeSeen) -> Plan:
     steps: list[Step] = []
     if node.runtime != node.own_runtime:
         steps.append(_runtime_step(node))
-    steps += rules_steps(node)
+    steps += [*rules_steps(node), *_guarantee_steps(node)]
     if not node.lacks:
         ids = Ids(desired, node, notes, errors)
         for name, wanted in concerned.items():
@@ -96,6 +96,14 @@ def _numbers(cpu_set: str) -> set[int]:
 def _runtime_step(node: NodeSeen) -> Step:
     change = Change("runtime", node.runtime, node.own_runtime)
     return Step("node", "runtime", "change", "node", "live", "programs that start containers", changes=(change,))
+
+
+def _guarantee_steps(node: NodeSeen) -> list[Step]:
+    """The kernel protects no container's memory further than that of the group of all of them."""
+    if node.unshared is None:
+        return []
+    change = Change("ram_guarantee", *node.unshared)
+    return [Step("node", "guarantees", "change", "node", "live", "changed on the node", "memory", (change,))]
 
 
 def _container_steps(

@@ -74,8 +74,7 @@ class Job:
 def _locked(job: Job) -> dict[str, Any]:
     desired, host = job.desired, job.host
     clock = _Clock()
-    if not job.check:
-        leftovers.clear(host)
+    left = leftovers.clear(host) if not job.check else []
     concerned = {name: wanted for name, wanted in desired.containers.items() if desired.concerns(name)}
     seen = observe(host, concerned, desired.elsewhere)
     clock.mark("observe")
@@ -93,6 +92,8 @@ def _locked(job: Job) -> dict[str, Any]:
         changed = any(status not in (HELD, PLANNED) for status in statuses)
     if not made.errors:
         errors += made.refusals
+    # It is no reason to leave undone what is declared: whatever that hinders fails by itself.
+    errors += left
     told = report(desired, made, statuses, errors, clock.times, seen, changed)
     return {**told, "leftovers": job.check and leftovers.are_there(host)}
 

@@ -219,6 +219,8 @@ class NodeSeen:
     own_ids: tuple[tuple[int, int], ...] = ()
     # How the tables that keep containers to their addresses differ from those that Carve makes.
     meddled: tuple[str, ...] = ()
+    # Bytes of memory that the group of all containers is guaranteed, and the sum of theirs, where these differ.
+    unshared: tuple[int, int] | None = None
     # What a bootstrapped node has and this one lacks, in words.
     lacks: tuple[str, ...] = ()
     # What declared containers need and the node has not, in words, by container.

@@ -101,11 +101,10 @@ def forget(paths: Paths, name: str) -> None:
         files.remove_tree(aside)
 
 
-def clear(paths: Paths) -> None:
-    """Remove what killed runs have left of trials that are over or never began."""
-    for name in os.listdir(paths.kept):
-        if not is_on(paths.container(name)) or is_on(_kept(paths, name)):
-            forget(paths, name)
+def over(paths: Paths) -> list[str]:
+    """Of which containers killed runs have left something of a trial that is over or never began, to be forgotten."""
+    names = sorted(os.listdir(paths.kept))
+    return [name for name in names if not is_on(paths.container(name)) or is_on(_kept(paths, name))]
 
 
 def _kept(paths: Paths, name: str) -> str:

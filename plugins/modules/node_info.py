@@ -139,6 +139,17 @@ containers:
       description: Files and directories that the container alone has, where project quota counts them; else null.
       type: int
       sample: 1532
+    disk_users:
+      description:
+        - What the users take that are named in its option C(disk_users), by their ids inside, beside their limits.
+        - Bytes are C(disk_in_use) of C(disk), files and directories C(inodes_in_use) of C(inodes). Null is no limit.
+        - Null as a whole where the node's filesystem has no quota of users.
+      type: dict
+      sample: {"1000": {"disk_in_use": 524288000, "disk": 1073741824, "inodes_in_use": 812, "inodes": null}}
+    disk_groups:
+      description: The same of the groups in its option C(disk_groups).
+      type: dict
+      sample: {"100": {"disk_in_use": 1048576, "disk": 3221225472, "inodes_in_use": 7, "inodes": null}}
     snapshots:
       description: Its snapshots by name, with what they take, which is not counted for its option C(disk).
       type: dict

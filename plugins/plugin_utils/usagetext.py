@@ -92,6 +92,15 @@ def _disk(found: Mapping[str, Any]) -> str:
     return size(used) + (f" of {clean(limit)}" if limit else "")
 
 
+def _disk_of_ids(found: Mapping[str, Any]) -> Iterator[str]:
+    """A line for each user and group inside that has limits of its own."""
+    for option, what in (("disk_users", "user"), ("disk_groups", "group")):
+        for ident, one in sorted((found.get(option) or {}).items(), key=lambda item: natural(item[0])):
+            space = size(one["disk_in_use"]) + ("" if one["disk"] is None else f" of {size(one['disk'])}")
+            inodes = f"{one['inodes_in_use']}" + ("" if one["inodes"] is None else f" of {one['inodes']}")
+            yield f"{what} {clean(ident)}: {space}, inodes {inodes}"
+
+
 def _details(node: str, name: str, found: Mapping[str, Any]) -> list[str]:
     use = found["usage"]
     lines = [f"{clean(name)} on {clean(node)}, {clean(found['state'])}"]
@@ -107,6 +116,7 @@ def _details(node: str, name: str, found: Mapping[str, Any]) -> list[str]:
     cpu, disk = use["cpu"], use["disk_traffic"]
     lines.append(f"  cpu time {duration(cpu['cpu_us'])}, held back {duration(cpu['throttled_us'])}")
     lines.append(f"  disk: {_disk(found)}, read {size(disk['read_bytes'])}, written {size(disk['written_bytes'])}")
+    lines += [f"    {line}" for line in _disk_of_ids(found)]
     if found.get("snapshots"):
         lines.append(f"  snapshots: {len(found['snapshots'])}, {size(found['snapshots_bytes'])}, not counted for disk")
     for interface, traffic in use["network_traffic"].items():

@@ -64,6 +64,24 @@ def _change_weight() -> None:
     group.write(NAME, "cpu", "cpu.weight" if group.version == 2 else "cpu.shares", 77)
 
 
+def _change_period() -> None:
+    """By which a container has as many processors as before, and stands still for longer."""
+    group = host().cgroup
+    if group.version == 2:
+        group.write(NAME, "cpu", "cpu.max", "300000 200000")
+    else:
+        group.write(NAME, "cpu", "cpu.cfs_period_us", 200000)
+        group.write(NAME, "cpu", "cpu.cfs_quota_us", 300000)
+
+
+def _change_period_alone() -> None:
+    group = host().cgroup
+    if group.version == 2:
+        group.write(NAME, "cpu", "cpu.max", "150000 50000")
+    else:
+        group.write(NAME, "cpu", "cpu.cfs_period_us", 50000)
+
+
 LIVE: list[tuple[Callable[[], None], str, str, str]] = [
     (_edit_config, "config", "lxc.start.order = 7\nlxc.mount.entry = /srv srv none bind,create=dir 0 0",
      "lxc.start.order = 100"),
@@ -73,6 +91,8 @@ LIVE: list[tuple[Callable[[], None], str, str, str]] = [
     (_change_hostname, "hostname", "somebody-else", NAME),
     (_change_hosts, "hosts", "db.internal=10.0.0.66", "db.internal=10.0.0.9"),
     (_change_weight, "cpu_weight", "8", "200"),
+    (_change_period, "cpus", "1.5 in periods of 200000 us", "1.5"),
+    (_change_period_alone, "cpus", "3 in periods of 50000 us", "1.5"),
 ]  # fmt: skip
 
 
@@ -81,6 +101,7 @@ def drifting(fleet: Fleet) -> Fleet:
     fleet.declare(
         NAME,
         ram="192M",
+        cpus=1.5,
         cpu_weight=200,
         hosts={"db.internal": "10.0.0.9"},
         network={"eth0": {"on": "public", "ip": ["198.18.113.20", "fd00:113::20"]}},

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import re
 import shlex
 from collections.abc import Iterator
 from typing import Any
@@ -111,6 +112,13 @@ def test_two_levels_hold_with_real_blocks_and_inodes(limited: Limited) -> None:
         assert MIB < limited.written(machine, 1000, GROUP) <= 2 * MIB
         assert 1000 < limited.made(machine, 1000) < 2000
     assert [limited.born(machine) for machine in limited.machines] == born
+
+    # What a user has is told beside what he may have.
+    for machine in limited.machines:
+        limited.inside(machine, "dd if=/dev/zero of=/mine/kept bs=65536 count=32 2>/dev/null; sync", user=1000)
+        told = limited.fleet.carve("usage", "--container", limited.name(machine)).ok().output
+        assert re.search(r"user 1000: 2(\.\d+)?M of 8M, inodes \d$", told, re.MULTILINE), told
+        limited.inside(machine, "rm /mine/kept; sync")
 
 
 def test_less_than_is_in_use_is_refused_and_drift_is_mended(limited: Limited) -> None:

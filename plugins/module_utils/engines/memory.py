@@ -21,10 +21,12 @@ LIVE_ROWS = frozenset(row for facet in facets.ALL for row in facet.live_rows)
 def carry_out(plan: Plan, node: NodeSeen, fleet: str) -> NodeSeen:
     """The node after every step that is not held back."""
     containers, templates, bridges = dict(node.containers), dict(node.templates), dict(node.bridges)
-    runtime, meddled = node.runtime, node.meddled
+    runtime, meddled, unshared = node.runtime, node.meddled, node.unshared
     for step in plan.doable:
         if step.kind == "node" and step.name == "rules":
             meddled = ()
+        elif step.kind == "node" and step.name == "guarantees":
+            unshared = None
         elif step.kind == "node":
             runtime = node.own_runtime
         elif step.kind == "template":
@@ -39,7 +41,8 @@ def carry_out(plan: Plan, node: NodeSeen, fleet: str) -> NodeSeen:
             containers[step.name] = _made(step, fleet, containers[step.name].running)
         else:
             containers[step.name] = _DEEDS[step.action](containers[step.name], step)
-    return replace(node, containers=containers, templates=templates, bridges=bridges, runtime=runtime, meddled=meddled)
+    known = replace(node, containers=containers, templates=templates, bridges=bridges)
+    return replace(known, runtime=runtime, meddled=meddled, unshared=unshared)
 
 
 def running(seen: ContainerSeen) -> ContainerSeen:

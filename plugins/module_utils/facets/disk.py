@@ -10,11 +10,14 @@ The first level is project quota, or the size of the container's own filesystem 
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from .. import images, slots, store
+from ..fullness import Room
 from ..host import Box, Host
 from ..kernel import quota
 from ..record import Record
@@ -23,6 +26,7 @@ from .base import Facet
 
 _KINDS = {"disk_users": quota.USER, "disk_groups": quota.GROUP}
 Limits = Mapping[str, Mapping[str, int]]
+Used = dict[str, "dict[str, int | None]"]
 
 
 class Disk(Facet):
@@ -89,6 +93,54 @@ def look(host: Host, box: Box) -> DiskSeen:
         used = quota.get(box.directory, quota.PROJECT, project)
         return DiskSeen(None, used.space_used, used.inodes_used)
     return DiskSeen()
+
+
+def used_by_ids(host: Host, box: Box) -> dict[str, Used | None]:
+    """What the declared users and groups of a container take, by the names of the options and their ids inside it.
+
+    Bytes and inodes beside the limits in force, of which ``None`` is none. An option is ``None`` where nobody counts
+    that. Whatever has such an owner counts, wherever in the container it lies.
+    """
+    fields, counted = box.record.fields, host.quota if store.image_of(box.directory) is None else frozenset()
+    return {
+        row: _used(box, kind, sorted(fields.get(row) or {}, key=int)) if kind in counted else None
+        for row, kind in _KINDS.items()
+    }
+
+
+def _used(box: Box, kind: str, ids: Iterable[str]) -> Used:
+    found = {ident: quota.get(box.directory, kind, box.record.base_id + int(ident)) for ident in ids}
+    return {
+        ident: {
+            "disk_in_use": one.space_used,
+            "disk": one.space,
+            "inodes_in_use": one.inodes_used,
+            "inodes": one.inodes,
+        }
+        for ident, one in found.items()
+    }
+
+
+def room(host: Host, box: Box) -> Room | None:
+    """What a container has left of a disk of its own; ``None`` where it has none, or where that cannot be read."""
+    image = store.image_of(box.directory)
+    with contextlib.suppress(OSError):
+        if image is not None:
+            with store.opened(box.directory) as place:
+                return replace(room_at(place), space=os.stat(image).st_size)
+        if quota.PROJECT in host.quota and (project := store.project_of(box.directory)):
+            found = quota.get(box.directory, quota.PROJECT, project)
+            left = (None if most is None else max(0, most - used) for most, used in
+                    ((found.space, found.space_used), (found.inodes, found.inodes_used)))  # fmt: skip
+            return Room(found.space, next(left), found.inodes, next(left))
+    return None
+
+
+def room_at(place: str | int) -> Room:
+    """What the filesystem of a path or of a descriptor has left. Some, such as btrfs, count no inodes."""
+    found = os.statvfs(place)
+    inodes = (found.f_files, found.f_ffree) if found.f_files else (None, None)
+    return Room(found.f_frsize * found.f_blocks, found.f_frsize * found.f_bavail, *inodes)
 
 
 def establish(host: Host, box: Box) -> None:

@@ -57,7 +57,7 @@ class Memory(Facet):
 
     def at_start(self, host: Host, box: Box) -> None:
         # The container's own stands in its configuration; that of the group above is a sum, which has just grown.
-        host.cgroup.sum_up("memory", _GUARANTEE[2])
+        share_out(host)
 
     def apply_live(self, host: Host, box: Box, changes: Iterable[Change]) -> None:
         if box.pid:
@@ -78,6 +78,16 @@ def _observe(host: Host, box: Box) -> dict[str, int | None]:
         swap = both - ram if both is not None and ram is not None else None
     guarantee = parse_limit(host.cgroup.read(box.name, "memory", _GUARANTEE[host.cgroup.version]))
     return {"ram": ram, "swap": swap, "ram_guarantee": guarantee or None}
+
+
+def unshared(host: Host) -> tuple[int, int] | None:
+    """Bytes that the group of all containers is guaranteed, and the sum that it ought to be, where these differ."""
+    return host.cgroup.off_sum("memory", _GUARANTEE[2])
+
+
+def share_out(host: Host) -> None:
+    """Make that the sum."""
+    host.cgroup.sum_up("memory", _GUARANTEE[2])
 
 
 def in_use(host: Host, box: Box) -> int:
@@ -122,7 +132,7 @@ def _guarantee(host: Host, box: Box, value: int | None) -> None:
     file = _GUARANTEE[host.cgroup.version]
     if host.cgroup.read(box.name, "memory", file) is not None:
         host.cgroup.write(box.name, "memory", file, value or 0)
-    host.cgroup.sum_up("memory", _GUARANTEE[2])
+    share_out(host)
 
 
 def _write_all(host: Host, box: Box, values: list[tuple[str, int | None]], unlimited: str | int) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
@@ -23,6 +24,7 @@ ROOT = "/sys/fs/cgroup"
 PARENT, MONITORS = "carve", "carve-monitor"
 PERIOD = 100000  # microseconds, the kernel's default for cpu.max (cgroup-v2.rst)
 _V1_UNLIMITED = 1 << 62
+_LOOKS, _SHORTLY = 4, 0.05  # seconds
 
 
 def _from_below(top: str) -> list[str]:
@@ -80,6 +82,10 @@ class Cgroup(ABC):
     def sum_up(self, controller: str, file: str) -> None:  # noqa: B027 - version 1 has nothing that asks for it
         """Give the group of all containers the sum of what theirs have in a file."""
 
+    def off_sum(self, controller: str, file: str) -> tuple[int, int] | None:
+        """What the group of all containers has in a file and the sum of theirs, where these are not the same."""
+        return None
+
     def remove_leftovers(self, name: str) -> None:
         """Remove what an unclean end left: LXC starts no container in a directory that exists."""
         for top in (*self.directories(name), *self.directories(name, MONITORS)):
@@ -104,6 +110,19 @@ class CgroupV2(Cgroup):
             with open(f"{top}/{file}", "w", encoding="ascii") as handle:
                 handle.write(str(wanted))
             written = wanted
+
+    def off_sum(self, controller: str, file: str) -> tuple[int, int] | None:
+        top, found = f"{ROOT}/{PARENT}", None
+        for look in range(_LOOKS):
+            if look:
+                # A container that starts or ends at this moment has its own before the sum has it.
+                time.sleep(_SHORTLY)
+            have = _text(f"{top}/{file}")
+            # "max" protects everything: of no use as a sum.
+            found = None if have is None else (_V1_UNLIMITED if have == "max" else int(have), _sum(top, file))
+            if found is None or found[0] == found[1]:
+                return None
+        return found
 
     def offers(self, controller: str) -> bool:
         return controller in (_text(f"{ROOT}/cgroup.controllers") or "").split()

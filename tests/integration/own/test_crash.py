@@ -22,7 +22,7 @@ from ansible_collections.carve.vps.plugins.module_utils.engines import lxc
 from ansible_collections.carve.vps.plugins.module_utils.paths import Paths
 from ansible_collections.carve.vps.tests.integration import killed_run
 from ansible_collections.carve.vps.tests.integration.own_node import run
-from ansible_collections.carve.vps.tests.integration.support import ALL, Fleet, host, wait_for
+from ansible_collections.carve.vps.tests.integration.support import ALL, Fleet, exists, host, wait_for
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 
@@ -364,3 +364,19 @@ def test_what_is_left_is_no_difference_and_yet_removed(fleet: Fleet) -> None:
         found = fleet.check()
         assert found["leftovers"] and not found["changed"] and found["steps"] == []
         assert not fleet.run()["changed"] and not fleet.check()["leftovers"] and not Path(left).exists()
+
+
+def test_what_cannot_be_removed_is_told_and_all_else_is_done(fleet: Fleet) -> None:
+    places = [Path(f"{Paths().staging}/{name}.new") for name in ("x-a", "x-b", "x-c")]
+    for place in places:
+        place.mkdir(parents=True)
+    subprocess.run(["chattr", "+i", str(places[1])], check=True)
+    try:
+        fleet.declare("x-other", state="stopped")
+        result = fleet.run()
+        assert result["failed"] and f"left is still there: {places[1]}: rm: cannot remove" in result["msg"], result
+        assert len(result["errors"]) == 1 and [step["status"] for step in result["steps"]] == ["done"]
+        assert exists("x-other") and [place.exists() for place in places] == [False, True, False]
+    finally:
+        subprocess.run(["chattr", "-i", str(places[1])], check=True)
+    assert not fleet.run().get("failed") and not places[1].exists()

@@ -40,7 +40,7 @@ class Fake:
         if label in self.fails:
             raise self.error
 
-    def words(self, error: Exception) -> str:
+    def words(self, error: Exception, _step: Step | None = None) -> str:
         return str(error)
 
     def settle(self) -> None:

@@ -102,6 +102,7 @@ def test_values(name: str, value: Any, canonical: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
+        ("swap", "1K", "'1K' is less than a page of memory (4K), and would be none; write 0, or 4K or more"),
         ("ram", "1M", "'1M' is less than 4M, the least that can be given; write a size with its unit such as 512M"),
         ("state", "on", "'on' is not known here; write one of running, stopped, suspended, absent, keep"),
         ("rma", "1G", "unknown option; did you mean ram?"),

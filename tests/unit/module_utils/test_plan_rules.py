@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What plans make of the node's rules and of what interfaces may send."""
+"""What plans make of the node's rules, of what interfaces may send, and of what holds for all containers together."""
 
 from __future__ import annotations
 
@@ -21,6 +21,15 @@ def test_rules_that_are_meddled_with_are_one_step_before_all_else() -> None:
     wanted = one({"network": {"eth0": LAN}})
     world = replace(node(wanted), meddled=(GONE,))
     assert lines(plan.make(wanted, world)) == [f"rules change network: rules {GONE} -> whole (changed on the node)"]
+    assert plan.make(wanted, node(wanted, world)).steps == ()
+
+
+def test_a_group_of_all_containers_without_the_sum_of_their_guarantees_is_one_step() -> None:
+    wanted = one({"ram": "1G", "ram_guarantee": "256M"})
+    world = replace(node(wanted), unshared=(0, 256 << 20))
+    made = plan.make(wanted, world)
+    assert lines(made) == ["guarantees change memory: ram_guarantee 0 -> 256M (changed on the node)"]
+    assert [(step.kind, step.phase, step.reach) for step in made.steps] == [("node", "node", "live")]
     assert plan.make(wanted, node(wanted, world)).steps == ()
 
 

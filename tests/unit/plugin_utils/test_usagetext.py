@@ -108,3 +108,23 @@ def test_sizes_have_three_digits(value: int | None, text: str) -> None:
 )  # fmt: skip
 def test_durations_have_two_units(value: int | None, text: str) -> None:
     assert usagetext.duration(value) == text
+
+
+def test_users_and_groups_inside_have_a_line_each() -> None:
+    found = container(
+        disk_in_use=3 << 30,
+        disk_users={
+            "1000": {"disk_in_use": 500 << 20, "disk": 1 << 30, "inodes_in_use": 812, "inodes": 20000},
+            "33": {"disk_in_use": 0, "disk": None, "inodes_in_use": 0, "inodes": 50},
+        },
+        disk_groups={"100": {"disk_in_use": 1 << 20, "disk": 3 << 30, "inodes_in_use": 7, "inodes": None}},
+    )
+    lines = usagetext.single({"node1": {"web": found}}, "acme", "web").splitlines()
+    begin = next(i for i, line in enumerate(lines) if line.startswith("  disk: 3G"))
+    assert lines[begin + 1 : begin + 4] == [
+        "    user 33: 0, inodes 0 of 50",
+        "    user 1000: 500M of 1G, inodes 812 of 20000",
+        "    group 100: 1M of 3G, inodes 7",
+    ]
+    nobody = usagetext.single({"node1": {"web": container(disk_users=None, disk_groups={})}}, "acme", "web")
+    assert "inodes" not in nobody

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.carve.vps.plugins.module_utils import model
 from ansible_collections.carve.vps.plugins.module_utils.facets.cpu import Cpu
 from ansible_collections.carve.vps.plugins.module_utils.host import Host
 from ansible_collections.carve.vps.plugins.module_utils.steps import Change
@@ -90,3 +91,37 @@ def test_a_kernel_without_the_files_shows_nothing(tmp_path: Path, version: int) 
     for file in boxes.UNLIMITED[version]:
         (tmp_path / "cgroup" / file).unlink()
     assert observed(host) == {"cpus": None, "cpu_weight": None, "cpu_set": None}
+
+
+@by_version
+@pytest.mark.parametrize(
+    ("quota", "period", "shown"),
+    [(75000, 50000, "1.5 in periods of 50000 us"), (150000, 200000, "0.75 in periods of 200000 us"), (-1, 50000, None)],
+)
+def test_another_period_is_never_what_is_declared_and_is_put_right(
+    tmp_path: Path, version: int, quota: int, period: int, shown: str | None
+) -> None:
+    host = boxes.host(tmp_path, version)
+    if version == 2:
+        host.cgroup.write("web", "cpu", "cpu.max", f"{'max' if quota < 0 else quota} {period}")
+    else:
+        host.cgroup.write("web", "cpu", "cpu.cfs_quota_us", quota)
+        host.cgroup.write("web", "cpu", "cpu.cfs_period_us", period)
+    found = observed(host)["cpus"]
+    assert model.show("cpus", found) == shown and found != 1.5 and hash(found) == hash(observed(host)["cpus"])
+    Cpu().apply_live(host, boxes.box({}), [Change("cpus", found, 1.5)])
+    assert observed(host)["cpus"] == 1.5 and model.show("cpus", observed(host)["cpus"]) == "1.5"
+
+
+@pytest.mark.parametrize(("quota", "period"), [(800000, 200000), (400000, 50000), (10000, 10000), (10000, 1000000)])
+def test_in_version_1_no_moment_allows_more_than_before_or_after(tmp_path: Path, quota: int, period: int) -> None:
+    host = boxes.host(tmp_path, 1)
+    host.cgroup.write("web", "cpu", "cpu.cfs_quota_us", quota)
+    host.cgroup.write("web", "cpu", "cpu.cfs_period_us", period)
+    host.cgroup.written.clear()  # type: ignore[attr-defined]
+    Cpu().apply_live(host, boxes.box({}), [Change("cpus", None, 1.5)])
+    now = {"cpu.cfs_quota_us": quota, "cpu.cfs_period_us": period}
+    for file, value in host.cgroup.written:  # type: ignore[attr-defined]
+        now[file] = int(value)
+        assert now["cpu.cfs_quota_us"] / now["cpu.cfs_period_us"] <= max(quota / period, 1.5)
+    assert now == {"cpu.cfs_quota_us": 150000, "cpu.cfs_period_us": 100000}

@@ -134,6 +134,31 @@ def test_the_group_of_all_has_the_sum_of_theirs(tmp_path: Path, monkeypatch: pyt
     assert top.read_text(encoding="ascii") == "12288"
 
 
+def test_a_group_of_all_that_has_not_the_sum_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cgroup, "ROOT", str(tmp_path))
+    monkeypatch.setattr(cgroup, "_SHORTLY", 0)
+    group, top = cgroup.CgroupV2(), tmp_path / "carve/memory.min"
+    assert group.off_sum("memory", "memory.min") is None
+    (tmp_path / "carve/web").mkdir(parents=True)
+    (tmp_path / "carve/web/memory.min").write_text("4096\n", encoding="ascii")
+    assert group.off_sum("memory", "memory.min") is None
+    for text, found in {"0": 0, "8192": 8192, "max": 1 << 62}.items():
+        top.write_text(f"{text}\n", encoding="ascii")
+        assert group.off_sum("memory", "memory.min") == (found, 4096)
+        group.sum_up("memory", "memory.min")
+        assert group.off_sum("memory", "memory.min") is None
+
+
+def test_a_container_that_is_just_starting_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cgroup, "ROOT", str(tmp_path))
+    (tmp_path / "carve/web").mkdir(parents=True)
+    for file, text in {"carve/web/memory.min": "4096", "carve/memory.min": "0"}.items():
+        (tmp_path / file).write_text(text, encoding="ascii")
+    group = cgroup.CgroupV2()
+    monkeypatch.setattr(cgroup.time, "sleep", lambda _seconds: group.sum_up("memory", "memory.min"))
+    assert group.off_sum("memory", "memory.min") is None
+
+
 def test_what_is_below_a_group_comes_up(tmp_path: Path) -> None:
     """As far as plain directories can show it: a real kernel is asked by the integration tests."""
     for place in ("web", "web/a", "web/a/b", "db/a"):
