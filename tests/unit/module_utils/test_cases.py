@@ -43,7 +43,7 @@ OTHERWISE: dict[str, tuple[str, str]] = {
     ),
     "disk_users": (_NO_QUOTA, "lab/test_disk.py::test_two_levels_hold_with_real_blocks_and_inodes"),
     "disk_groups": (
-        f"{_NO_QUOTA}; one is given and changed there, and not yet used up",
+        f"{_NO_QUOTA}; one is given and taken away there, and not yet used up",
         "lab/test_disk.py::test_two_levels_hold_with_real_blocks_and_inodes",
     ),
     "features.ppp": (
