@@ -31,6 +31,7 @@ _TRAFFIC = ("in_bytes", "in_packets", "out_bytes", "out_packets")
 _CPU = ("cpu_us", "throttled_us", "throttled_times")
 _DISKS = ("read_bytes", "written_bytes", "reads", "writes")
 Cards = dict[str, "tuple[int, int, int, int]"]
+Levels = dict[str, "dict[str, int | None]"]
 
 
 class Subject:
@@ -47,7 +48,7 @@ def load(paths: Paths, name: str, uuid: str) -> tally.Tally:
 def end_of_run(paths: Paths, group: Cgroup, subject: Subject) -> None:
     """Keep what a run has used whose processes have all ended, and whose control groups and pairs are still there."""
     with _alone(paths):
-        found = _read(group, subject, meters.pairs())
+        found = _counted(group, subject, meters.pairs())
         before = load(paths, subject.name, subject.uuid)
         after = _folded(before, found)
         if after != before:
@@ -57,13 +58,15 @@ def end_of_run(paths: Paths, group: Cgroup, subject: Subject) -> None:
 
 def refresh(paths: Paths, group: Cgroup, subjects: list[Subject]) -> None:
     """Show running containers how they stand, and keep what they have used if that was last done a while ago."""
-    cards = meters.pairs()
+    # Whoever ends a run waits for the lock, and how long a look into a container takes is up to the container.
+    looks = {subject.name: _look(subject) for subject in subjects}
     with _alone(paths):
-        batch = files.Batch()
+        batch, cards = files.Batch(), meters.pairs()
         for subject in subjects:
-            found = _read(group, subject, cards)
+            found = _counted(group, subject, cards)
             if found.run is None:
                 continue
+            found.levels.update(looks[subject.name])
             before = load(paths, subject.name, subject.uuid)
             after = _folded(before, found)
             if _is_old(paths.usage(subject.name)):
@@ -87,7 +90,9 @@ def show(paths: Paths, subject: Subject, rows: dict[str, beancounters.Row]) -> N
 
 def report(paths: Paths, group: Cgroup, subject: Subject, cards: Cards) -> dict[str, Any]:
     """What a container uses and has used, for ``carve.vps.node_info``. Changes nothing."""
-    found = _read(group, subject, cards) if subject.pid else meters.Reading()
+    found = _counted(group, subject, cards) if subject.pid else meters.Reading()
+    if found.run is not None:
+        found.levels.update(_look(subject))
     after = _folded(load(paths, subject.name, subject.uuid), found)
     totals = after["totals"]
     traffic: dict[str, dict[str, int]] = {}
@@ -117,13 +122,20 @@ def forget(paths: Paths, name: str) -> None:
     files.remove_tree(paths.shown(name))
 
 
-def _read(group: Cgroup, subject: Subject, cards: Cards) -> meters.Reading:
+def _counted(group: Cgroup, subject: Subject, cards: Cards) -> meters.Reading:
+    """What the node's kernel counts of a container, to be added up."""
     found = meters.read(group, subject.name)
     if found.run is not None:
         meters.add_traffic(found, subject.slot, cards)
-        if subject.pid:
-            meters.look_inside(found, subject.pid)
     return found
+
+
+def _look(subject: Subject) -> Levels:
+    """What the container's namespaces say: how it stands, and nothing that is added up."""
+    found = meters.Reading()
+    if subject.pid:
+        meters.look_inside(found, subject.pid)
+    return found.levels
 
 
 def _folded(before: tally.Tally, found: meters.Reading) -> tally.Tally:

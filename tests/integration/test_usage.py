@@ -7,10 +7,12 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -70,6 +72,31 @@ MLOCK_NUMBER = {"x86_64": 149, "aarch64": 228}[os.uname().machine]
 MLOCK = (
     f"my $area = 'x' x (4 << 20); syscall({MLOCK_NUMBER}, unpack('Q', pack('P', $area)), 4 << 20) == 0 or die 'mlock'"
 )
+# A file system (FUSE) that answers whatever is asked of it, but nobody who opens its directory, and who waits for that
+# cannot be killed. The kernel keeps the node's processes away from it; not so below an overlay, which the container
+# mounts where its terminals were, and which asks in the container's name.
+MUTE = """
+$^F = 100; mkdir '/mute'; open(my $line, '+<', '/dev/fuse') or die 'fuse'; my $number = fileno($line);
+system('mount', '-i', '-t', 'fuse', '-o', "fd=$number,rootmode=40000,user_id=0,group_id=0", 'none', '/mute') == 0
+    or die 'mount';
+sub answer {
+    my ($which, $error, $words) = @_;
+    syswrite($line, pack('LlQ', 16 + length $words, $error, $which) . $words);
+}
+if (!fork()) {
+    while (sysread($line, my $asked, 1 << 20)) {
+        my ($size, $what, $which) = unpack('LLQ', $asked);
+        if ($what == 26) { answer($which, 0, pack('LLLL SS LL SS L x28', 7, 31, 65536, 0, 16, 12, 65536, 1, 0, 0, 0)) }
+        elsif ($what == 3) {
+            answer($which, 0, pack('QLL Q6 L3 LLLLLLL', 1, 0, 0, 1, (0) x 5, (0) x 3, 040755, 2, (0) x 5));
+        }
+        elsif ($what == 17) { answer($which, 0, pack('Q5 L4 x24', (9) x 5, 4096, 255, 4096, 0)) }
+        elsif ($what != 27) { answer($which, $what == 1 ? -2 : -38, '') }
+    }
+    exit
+}
+system('mount', '-i', '-t', 'overlay', '-o', 'lowerdir=/mute:/usr', 'none', '/dev/pts') == 0 or die 'overlay';
+"""
 BURN = "import time\nwhile time.process_time() < 0.5: pass"
 
 
@@ -160,6 +187,34 @@ def test_every_counter_moves_when_provoked_and_outlives_the_run(fleet: Fleet) ->
     _flows("in", _send_in)
 
     _outlives(fleet)
+
+
+@pytest.mark.skipif(not Path("/dev/fuse").exists(), reason="the node has no FUSE")
+def test_a_container_that_does_not_answer_keeps_nobody_waiting(fleet: Fleet) -> None:
+    declare(fleet, features=["fuse"], stop_timeout=1)
+    booted("t-usage")
+    assert counter("numpty", "limit") is not None
+    with held_inside(MUTE, "perl"):
+        began = time.monotonic()
+        rows = usage()["beancounters"]
+        assert rows["numpty"]["held"] is None and rows["numproc"]["held"] and rows["numothersock"]["held"] is not None
+        assert time.monotonic() - began < 8
+        # The node's own program looks, while others who need its lock get it at once.
+        with subprocess.Popen([f"{LIBRARY}/usage"]) as program:
+            waited = [_wait_for_lock()]
+            while program.poll() is None and time.monotonic() - began < 20:
+                waited.append(_wait_for_lock())
+            assert program.wait(1) == 0
+        assert len(waited) > 10 and max(waited) < 0.5, waited
+    subprocess.run(["lxc-stop", "-P", Paths().containers, "-n", "t-usage", "-k"], check=True)
+
+
+def _wait_for_lock() -> float:
+    time.sleep(0.05)
+    began = time.monotonic()
+    with Path(Paths().usage_lock).open("w", encoding="ascii") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        return time.monotonic() - began
 
 
 @pytest.fixture

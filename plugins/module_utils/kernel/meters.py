@@ -10,6 +10,8 @@ has not is a value that is missing here. LXC's hook waits for this module, so it
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 
 from . import syscalls
@@ -19,8 +21,10 @@ UNLIMITED = (1 << 63) - 1
 PAGE = 4096  # OpenVZ's, whatever the processor's is
 _DEVPTS = 0x1CD1  # magic.h
 _LOOP = 7  # major number of loop devices
-# Control groups inside a container are its own to make; who makes more than this has its counts in part only.
+# Control groups inside a container are its own to make; who makes more than this has its counts in part only. No more
+# of its mounts are looked at, either.
 _MOST = 4096
+_PATIENCE = 2.0  # seconds
 _KERNEL_PARTS = ("kernel_stack", "pagetables", "sec_pagetables", "percpu", "slab")
 
 
@@ -209,35 +213,43 @@ def look_inside(found: Reading, pid: int) -> None:
     if tcp is not None:
         found.level("numtcpsock", held=tcp)
         found.level("numothersock", held=max(0, sockets - tcp))
-    _terminals(found, pid)
+    from . import aside  # LXC's hook looks into no container
+
+    held, limit = aside.ask(lambda: _terminals(pid), _PATIENCE) or (None, None)
+    found.level("numpty", held=held, limit=limit)
 
 
-def _terminals(found: Reading, pid: int) -> None:
+def _terminals(pid: int) -> tuple[int | None, int | None]:
     """Pseudo terminals: the entries of the container's devpts but ptmx, and the option that limits them."""
     try:
         root = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:
-        return
+        return None, None
     try:
         how = syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_MAGICLINKS
         place = syscalls.openat2(root, "dev/pts", os.O_RDONLY | os.O_DIRECTORY, resolve=how)
     except OSError:
-        return
+        return None, None
     finally:
         os.close(root)
     try:
-        if syscalls.filesystem_type(place) == _DEVPTS:
-            found.level("numpty", held=sum(entry.isdigit() for entry in os.listdir(place)), limit=_most_terminals(pid))
+        if syscalls.filesystem_type(place) != _DEVPTS:
+            return None, None
+        return sum(entry.isdigit() for entry in os.listdir(place)), most_terminals(pid, place)
     finally:
         os.close(place)
 
 
-def _most_terminals(pid: int) -> int | None:
-    for line in (_text(f"/proc/{pid}/mountinfo") or "").splitlines():
-        words = line.split()
-        if words[4] == "/dev/pts" and " - devpts " in line:
-            options = dict(option.partition("=")[::2] for option in words[-1].split(","))
-            return int(options["max"]) if "max" in options else None
+def most_terminals(pid: int, place: int) -> int | None:
+    """The option ``max`` of a devpts that is opened. A container may have a hundred thousand mounts (fs.mount-max): so
+    many as are looked through, its own devpts is among, for it is one of the first."""
+    ident = next((line.split()[1] for line in (_text(f"/proc/self/fdinfo/{place}") or "").splitlines()
+                  if line.startswith("mnt_id:")), None)  # fmt: skip
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/mountinfo", encoding="utf-8", errors="replace") as handle:
+        for line in itertools.islice(handle, _MOST):
+            if line.partition(" ")[0] == ident:
+                options = dict(option.partition("=")[::2] for option in line.split()[-1].split(","))
+                return int(options["max"]) if "max" in options else None
     return None
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
 from ansible_collections.carve.vps.plugins.module_utils.kernel import meters
 from ansible_collections.carve.vps.plugins.module_utils.kernel.cgroup import Cgroup
 
@@ -137,3 +138,25 @@ def test_this_machines_own_namespaces_can_be_read() -> None:
     found = meters.Reading("run")
     meters.look_inside(found, os.getpid())
     assert {"numtcpsock", "numothersock"} <= set(found.levels)
+
+
+def test_the_limit_of_a_devpts_is_that_of_the_mount_which_is_opened() -> None:
+    """And none is known of what is not among the mounts."""
+    mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
+    points = {line.split()[4]: line.split()[-1] for line in mounts if " - devpts " in line}
+    for point, options in points.items():
+        place = os.open(point, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            most = next((int(word[4:]) for word in options.split(",") if word.startswith("max=")), None)
+            assert meters.most_terminals(os.getpid(), place) == most
+        finally:
+            os.close(place)
+
+
+def test_of_very_many_mounts_no_more_than_some_are_looked_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    place = os.open("/dev/pts", os.O_RDONLY | os.O_DIRECTORY)
+    monkeypatch.setattr(meters, "_MOST", 0)
+    try:
+        assert meters.most_terminals(os.getpid(), place) is None
+    finally:
+        os.close(place)
