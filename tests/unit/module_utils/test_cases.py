@@ -41,11 +41,8 @@ OTHERWISE: dict[str, tuple[str, str]] = {
         "without quota they are given with the filesystem, and never changed",
         "integration/test_options_disk.py::test_inodes_and_little_space",
     ),
-    "disk_users": (_NO_QUOTA, "lab/test_disk.py::test_two_levels_hold_with_real_blocks_and_inodes"),
-    "disk_groups": (
-        f"{_NO_QUOTA}; one is given and taken away there, and not yet used up",
-        "lab/test_disk.py::test_two_levels_hold_with_real_blocks_and_inodes",
-    ),
+    "disk_users": (_NO_QUOTA, "lab/test_disk.py::test_users_and_groups_through_all_that_can_happen"),
+    "disk_groups": (_NO_QUOTA, "lab/test_disk.py::test_users_and_groups_through_all_that_can_happen"),
     "features.ppp": (
         "the kernels of the machines that run the integration tests need not have a driver for it",
         "integration/test_options_host.py::test_what_the_node_has_not_is_refused",
