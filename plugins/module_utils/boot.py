@@ -13,6 +13,7 @@ from __future__ import annotations
 import sys
 
 from . import bridges, files, lock, power
+from .checkpoint import suspend
 from .engines import lxc
 from .facets import network
 from .facets.boot import starts_with_node
@@ -58,9 +59,14 @@ def start(host: Host) -> dict[str, Exception]:
         network.restore(boxes)
     except Exception as error:  # noqa: BLE001 - a container that cannot be enclosed does not start, and says so itself
         failures["rules"] = error
-    boxes = [box for box in boxes if box.pid is None and starts_with_node(box)]
+    boxes = [box for box in boxes if box.pid is None and starts_with_node(box) and not _is_to_sleep(box)]
     failures.update(power.start_in_order(host, boxes))
     return failures
+
+
+def _is_to_sleep(box: Box) -> bool:
+    """Whether it was suspended, and its power is to be kept as it is found."""
+    return box.record.fields["state"] == "keep" and suspend.is_suspended(box.directory)
 
 
 def stop(host: Host) -> dict[str, Exception]:

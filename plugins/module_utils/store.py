@@ -174,31 +174,43 @@ def count(directory: str, project: int) -> None:
 
 
 def _count_below(top: str, project: int) -> None:
+    """All that is below, of a container that may run. A directory is counted before it is looked into, and what is
+    not counted cannot be moved into one that is (EXDEV): only the top gets things meanwhile that nobody has seen."""
     from .kernel import quota
 
-    for _path, directories, names, fd in os.fwalk(top, topdown=True, follow_symlinks=False):
-        for name in (*directories, *names):
-            _count_one(name, fd, project)
+    _count_tree(top, project)
     opened = os.open(top, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         quota.set_project(opened, project, inherit=True)
-        for name in os.listdir(opened):  # what was made there before this very moment
-            _count_one(name, opened, project)
+        for name in os.listdir(opened):  # what was made there, or moved there, before this very moment
+            if _count_one(name, opened, project):
+                _count_tree(name, project, opened)
     finally:
         os.close(opened)
 
 
-def _count_one(name: str, directory: int, project: int) -> None:
-    """Links and device files cannot be opened, and are not counted: they hold nothing."""
+def _count_tree(top: str, project: int, beside: int | None = None) -> None:
+    for _path, directories, names, fd in os.fwalk(top, topdown=True, follow_symlinks=False, dir_fd=beside):
+        for name in (*directories, *names):
+            _count_one(name, fd, project)
+
+
+def _count_one(name: str, directory: int, project: int) -> bool:
+    """Whether that is a directory that was not counted before.
+
+    Links and device files cannot be opened, and are not counted: they hold nothing."""
     from .kernel import quota
 
     with contextlib.suppress(FileNotFoundError):
         mode = os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode
         if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
-            return
+            return False
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         fd = os.open(name, flags, dir_fd=directory)
         try:
+            is_new = stat.S_ISDIR(mode) and quota.project_of(fd) != project
             quota.set_project(fd, project, inherit=stat.S_ISDIR(mode))
+            return is_new
         finally:
             os.close(fd)
+    return False

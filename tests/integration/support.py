@@ -78,12 +78,14 @@ class Fleet:
         self.templates = templates
         self.networks: dict[str, Any] = copy.deepcopy(NETWORKS)
         self.containers: dict[str, Any] = {}
+        # What is declared of every container.
+        self.defaults: dict[str, Any] = {"template": "base", "stop_timeout": 20}
         # More options of the module.
         self.options: dict[str, Any] = {}
 
     def declare(self, name: str, **options: Any) -> None:
         """Declare a container anew."""
-        self.containers[name] = {"template": "base", "stop_timeout": 20, **options}
+        self.containers[name] = {**self.defaults, **options}
 
     def params(self, allow: list[str] | None = None, **extra: Any) -> dict[str, Any]:
         return {

@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 from ansible_collections.carve.vps.plugins.module_utils import power
 from ansible_collections.carve.vps.plugins.module_utils.engines import lxc
-from ansible_collections.carve.vps.plugins.module_utils.facets import rlimits
+from ansible_collections.carve.vps.plugins.module_utils.facets import checkpoint, rlimits
+from ansible_collections.carve.vps.plugins.module_utils.paths import Paths
 from ansible_collections.carve.vps.tests.integration.shape import Case, prove
 from ansible_collections.carve.vps.tests.integration.support import ALL, Fleet, booted, box, host, inside, pid
 
@@ -55,6 +56,16 @@ def device() -> Iterator[Path]:
     DEVICE.unlink()
 
 
+@pytest.fixture
+def block(tmp_path: Path) -> Iterator[Path]:
+    """A block device of the node with something on it."""
+    image = tmp_path / "image"
+    image.write_bytes(b"block".ljust(1 << 20, b"\0"))
+    made = subprocess.run(["losetup", "--find", "--show", str(image)], check=True, capture_output=True, text=True)
+    yield Path(made.stdout.strip())
+    subprocess.run(["losetup", "--detach", made.stdout.strip()], check=True)
+
+
 def _mounts(name: str) -> dict[str, str]:
     """What the container finds at the places of its mounts: a file's text and owner, and whether it can write."""
     result = {}
@@ -76,7 +87,13 @@ def _opened(name: str, path: str, *how: str) -> str:
     return inside(name, "python3", "-c", OPENING, path, *how)
 
 
-def test_what_changes_live(fleet: Fleet, shared: Path, device: Path) -> None:
+def _devices(name: str, character: Path, block: Path) -> list[str]:
+    """What comes of opening both, and what can be read of the second."""
+    read = inside(name, "dd", f"if={block}", "bs=5", "count=1", "status=none", check=False)
+    return [_opened(name, str(character)), _opened(name, str(block)), read]
+
+
+def test_what_changes_live(fleet: Fleet, shared: Path, device: Path, block: Path) -> None:
     one, two, made = str(shared / "one"), str(shared / "two"), str(shared / "made" / "here")
     gone = "No such file or directory, No such file or directory"
     cases = [
@@ -126,17 +143,17 @@ def test_what_changes_live(fleet: Fleet, shared: Path, device: Path) -> None:
         ),
         Case(
             "devices",
-            {"devices": {str(device): {"mode": "r"}}},
-            {"devices": {str(device): {"group": 6}}},
-            lambda name: _opened(name, str(device)),
-            "ok, Permission denied",
-            "ok, ok",
+            {"devices": {str(device): {"mode": "r"}, str(block): {}}},
+            {"devices": {str(device): {"group": 6}, str(block): {"mode": "r"}}},
+            lambda name: _devices(name, device, block),
+            ["ok, Permission denied", "ok, ok", "0 block"],
+            ["ok, ok", "ok, Permission denied", "0 block"],
             lambda name: inside(name, "chmod", "600", str(device)) and None,
         ),
     ]
     prove(fleet, "t-host", cases)
     assert Path(made).stat().st_uid == box("t-host").record.base_id
-    assert _opened("t-host", "/dev/fuse") == _opened("t-host", str(device)) == gone
+    assert {_opened("t-host", path) for path in ("/dev/fuse", str(device), str(block))} == {gone}
 
 
 @pytest.fixture
@@ -148,11 +165,25 @@ def card() -> Iterator[str]:
     subprocess.run(["ip", "link", "del", "t-card0"], check=True)
 
 
+# As many files as there may be, but for more than any of the tests' limits; root inside tries to have more first.
+_OPEN = """
+import os
+last = 0
+try:
+    while last < 8999:
+        last = os.open("/dev/null", os.O_RDONLY)
+except OSError:
+    pass
+print(last + 1)
+"""
+
+
 def _hard(name: str) -> list[str]:
-    """Hard limits of init, and of a service that systemd starts."""
+    """Hard limits of init; and how many files a service that systemd starts can have open, whatever it asks for."""
     found = rlimits.limits_of(pid(name))
-    service = inside(name, "systemd-run", "--quiet", "--wait", "--pipe", "sh", "-c", "ulimit -Hn")
-    return [found["nofile"][1], found["core"][1], service]
+    script = 'ulimit -Hn 9000 2>/dev/null; ulimit -Sn "$(ulimit -Hn)"; exec python3 -c "$1"'
+    opened = inside(name, "systemd-run", "--quiet", "--wait", "--pipe", "sh", "-c", script, "sh", _OPEN)
+    return [found["nofile"][1], found["core"][1], opened]
 
 
 def _links(name: str) -> list[str]:
@@ -167,6 +198,14 @@ def _bounding(name: str) -> list[int]:
     return [mask >> number & 1 for number in (19, 13, 27)]
 
 
+def _made_for_a_checkpoint(name: str) -> list[str]:
+    """How systemd starts its services, and by which rules init's system calls are filtered (seccomp(2))."""
+    notify = inside(name, "systemctl", "show", "--property=NotifyAccess", "--value", "systemd-journald.service")
+    command = ["lxc-info", "-P", Paths().containers, "-n", name, "-H", "-c", "lxc.seccomp.profile"]
+    profile = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return [notify, Path(profile.strip()).name]
+
+
 def test_what_needs_a_restart(fleet: Fleet, card: str) -> None:
     own, core = (str(resource.getrlimit(what)[1]) for what in (resource.RLIMIT_NOFILE, resource.RLIMIT_CORE))
     core = "unlimited" if core == "-1" else core
@@ -179,7 +218,7 @@ def test_what_needs_a_restart(fleet: Fleet, card: str) -> None:
             ["4096", "0", "4096"],
             ["8192", core, "8192"],
             lambda name: resource.prlimit(pid(name), resource.RLIMIT_NOFILE, (2048, 2048)) and None,
-            [own, core, own],
+            [own, core, "9000"],
             "restart",
         ),
         Case(
@@ -215,6 +254,17 @@ def test_what_needs_a_restart(fleet: Fleet, card: str) -> None:
             ["wan0"],
             lambda name: inside(name, "sh", "-c", "ip link set wan0 down && ip link set wan0 name lost") and None,
             [],
+            "restart",
+        ),
+        Case(
+            "live_migration",
+            {"live_migration": False},
+            {"live_migration": True},
+            _made_for_a_checkpoint,
+            ["main", "common.seccomp"],
+            ["all", checkpoint.SECCOMP_FILE],
+            lambda name: inside(name, "rm", checkpoint.DROP_IN) and None,
+            ["main", "common.seccomp"],
             "restart",
         ),
     ]

@@ -9,17 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.carve.vps.plugins.module_utils.kernel import disks
 from ansible_collections.carve.vps.plugins.module_utils.paths import Paths
 from ansible_collections.carve.vps.tests.integration.shape import Case, prove
-from ansible_collections.carve.vps.tests.integration.support import Fleet, booted, brief, exists, host, inside
+from ansible_collections.carve.vps.tests.integration.support import Fleet, booted, brief, exists, host, inside, pid
 
 M = 1 << 20
 TWO = host().cgroup.version == 2
 DISK = disks.holding(str(Path(Paths().base).parent))
 NUMBER = DISK.number if DISK else ""
+# As either version prints it: the second says a word, the first the last whole page of a signed number.
+UNLIMITED = "max" if TWO else str((1 << 63) - 4096)
 
 
 def file(controller: str, one: str, two: str) -> Callable[[str], str]:
@@ -45,9 +48,17 @@ def of_disk(key: str, one: str) -> Callable[[str], str]:
     return read
 
 
-def limit(option: str, word: str, key: str, one: str, values: tuple[object, object], read: tuple[str, str]) -> Case:
+def may_run_on(name: str) -> str:
+    """The processors that init itself may be put on, as the scheduler has it."""
+    text = Path(f"/proc/{pid(name)}/status").read_text(encoding="ascii")
+    return text.partition("Cpus_allowed_list:")[2].split()[0]
+
+
+def throttle(key: str, what: str, first: int, second: int) -> tuple[Any, ...]:
+    """What a case says of one of the disk's limits, behind its words: how it is read, its values, who spoils it."""
+    one = f"blkio.throttle.{what}_device"
     meddle = write("io", (one, f"{NUMBER} 99999999"), ("io.max", f"{NUMBER} {key}=99999999"))
-    return Case(option, {word: values[0]}, {word: values[1]}, of_disk(key, one), *read, meddle, "")
+    return of_disk(key, one), str(first), str(second), meddle, ""
 
 
 @contextmanager
@@ -73,6 +84,8 @@ def bfq() -> Iterator[None]:
 
 def test_processor_and_memory(fleet: Fleet) -> None:
     """The processor in OpenVZ's words, which are Carve's own as soon as they are read."""
+    group = host().cgroup
+    every = Path("/sys/devices/system/cpu/online").read_text(encoding="ascii").strip()
     cases = [
         Case(
             "cpus", {"cpulimit": "150%"}, {"cpulimit": 50}, file("cpu", "cpu.cfs_quota_us", "cpu.max"),
@@ -90,8 +103,34 @@ def test_processor_and_memory(fleet: Fleet) -> None:
             file("memory", "memory.soft_limit_in_bytes", "memory.min"), str(64 * M), str(32 * M),
             write("memory", ("memory.soft_limit_in_bytes", str(16 * M)), ("memory.min", str(16 * M))), "0",
         ),
+        Case(
+            "ram", {"ram": "256M"}, {"ram": "192M"}, file("memory", "memory.limit_in_bytes", "memory.max"),
+            str(256 * M), str(192 * M),
+            write("memory", ("memory.limit_in_bytes", str(160 * M)), ("memory.max", str(160 * M))), UNLIMITED,
+        ),
+        Case(
+            "cpu_set", {"cpu_set": "0"}, {"cpu_set": "1"}, may_run_on, "0", "1",
+            lambda name: group.write(name, "cpuset", "cpuset.cpus", "0-1"), every,
+        ),
+        Case(
+            "processes", {"processes": 300}, {"processes": 200}, lambda name: group.read(name, "pids", "pids.max"),
+            "300", "200", lambda name: group.write(name, "pids", "pids.max", "max"), "max",
+        ),
     ]  # fmt: skip
-    prove(fleet, "t-limits", cases, ram="256M")
+    prove(fleet, "t-limits", cases)
+
+
+def test_swap(fleet: Fleet) -> None:
+    """By itself: version 1 counts it together with memory, so that one who spoils either spoils both."""
+    cases = [
+        Case(
+            "swap", {"swap": "64M"}, {"swap": "0"}, file("memory", "memory.memsw.limit_in_bytes", "memory.swap.max"),
+            str(64 * M) if TWO else str(192 * M), "0" if TWO else str(128 * M),
+            write("memory", ("memory.memsw.limit_in_bytes", str(160 * M)), ("memory.swap.max", str(32 * M))),
+            UNLIMITED,
+        ),
+    ]  # fmt: skip
+    prove(fleet, "t-swap", cases, ram="128M")
 
 
 @pytest.mark.usefixtures("bfq")
@@ -102,13 +141,10 @@ def test_disk(fleet: Fleet) -> None:
             lambda name: file("io", "blkio.bfq.weight", "io.bfq.weight")(name).splitlines()[0].split()[-1],
             "128", "300", write("io", ("blkio.bfq.weight", "70"), ("io.bfq.weight", "70")), "100",
         ),
-        limit("io_read", "io_read", "rbps", "blkio.throttle.read_bps_device", ("20M", "50M"),
-              (str(20 * M), str(50 * M))),
-        limit("io_write", "io_write", "wbps", "blkio.throttle.write_bps_device", ("10M", "30M"),
-              (str(10 * M), str(30 * M))),
-        limit("io_read_ops", "io_read_ops", "riops", "blkio.throttle.read_iops_device", (500, 2000), ("500", "2000")),
-        limit("io_write_ops", "io_write_ops", "wiops", "blkio.throttle.write_iops_device", (400, 3000),
-              ("400", "3000")),
+        Case("io_read", {"iolimit": "20M"}, {"io_read": "50M"}, *throttle("rbps", "read_bps", 20 * M, 50 * M)),
+        Case("io_write", {"iolimit": "20M"}, {"io_write": "30M"}, *throttle("wbps", "write_bps", 20 * M, 30 * M)),
+        Case("io_read_ops", {"iopslimit": 500}, {"io_read_ops": 2000}, *throttle("riops", "read_iops", 500, 2000)),
+        Case("io_write_ops", {"iopslimit": 500}, {"io_write_ops": 3000}, *throttle("wiops", "write_iops", 500, 3000)),
     ]  # fmt: skip
     prove(fleet, "t-disk", cases)
 

@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import socket
 import subprocess
 from typing import Any
 
@@ -35,22 +37,22 @@ def run(*command: str) -> str:
     return result.stdout
 
 
-def bucket(link: str) -> int | None:
-    """The rate of a card's token bucket, as the program tc has it, in bits."""
+def bucket(link: str) -> int:
+    """The rate of a card's token bucket, as the program tc has it, in bits; 0 where it has none."""
     for found in json.loads(run("tc", "-j", "qdisc", "show", "dev", link)):
         if found["kind"] == "tbf":
             return int(found["options"]["rate"]) * 8
-    return None
+    return 0
 
 
-def rate_in(name: str) -> int | None:
+def rate_in(name: str) -> int:
     return bucket(network.host_end(box(name), "eth0"))
 
 
-def rate_out(name: str) -> int | None:
+def rate_out(name: str) -> int:
     end, through = network.host_end(box(name), "eth0"), network.shaper(box(name), "eth0")
     filters = run("tc", "filter", "show", "dev", end, "parent", "ffff:")
-    return bucket(through) if f"Redirect to device {through}" in filters else None
+    return bucket(through) if f"Redirect to device {through}" in filters else 0
 
 
 def forget_rate_in(name: str) -> None:
@@ -84,16 +86,32 @@ def let_go(name: str) -> None:
     run("nft", "delete", "element", "bridge", "carve", "guarded", f'{{ "{end}" }}')
 
 
+def answers(_name: str) -> list[bool]:
+    """By which of three addresses the node reaches a container: one that is there refuses a port that nobody has."""
+    found = []
+    for last in (5, 6, 7):
+        with socket.socket() as knocking:
+            knocking.settimeout(2)
+            found.append(knocking.connect_ex((f"10.213.0.{last}", 9)) == errno.ECONNREFUSED)
+    return found
+
+
+def lose_an_address(name: str) -> None:
+    inside(name, "ip", "address", "del", "10.213.0.7/24", "dev", "eth0")
+
+
 def test_options_of_an_interface(fleet: Fleet) -> None:
     def eth0(**options: Any) -> dict[str, Any]:
         return {"network": {"eth0": options}}
 
     cases = [
         Case("network.eth0.rate_in", eth0(rate_in="20mbit"), eth0(rate_in="50mbit"), rate_in, 20_000_000,
-             50_000_000, forget_rate_in),
+             50_000_000, forget_rate_in, 0),
         Case("network.eth0.rate_out", eth0(rate_out="1gbit"), eth0(rate_out="64kbit"), rate_out, 1_000_000_000,
-             64_000, forget_rate_out),
+             64_000, forget_rate_out, 0),
         Case("network.eth0.trusted", eth0(trusted=True), eth0(trusted=False), guarded, False, True, let_go, True),
+        Case("network.eth0.ip", eth0(ip=[*LAN["ip"], "10.213.0.6"]), eth0(ip=[*LAN["ip"], "10.213.0.7"]), answers,
+             [True, True, False], [True, False, True], lose_an_address, [True, False, False]),
     ]  # fmt: skip
     prove(fleet, "t-one", cases, **eth0(**LAN))
     shaper = network.shaper(box("t-one"), "eth0")
@@ -105,13 +123,13 @@ def test_what_a_container_leaves_when_it_ends(fleet: Fleet) -> None:
     fleet.apply()
     end, shaper = network.host_end(box("t-one"), "eth0"), network.shaper(box("t-one"), "eth0")
     assert end in elements("bridge", "guarded")
-    assert end in elements("inet", "closed")
+    assert end in elements("bridge", "closed")
     assert shaper in run("ip", "-br", "link")
     booted("t-one")
     inside("t-one", "systemctl", "poweroff", "--no-block", check=False)
     wait_for("nothing to be left", lambda: end not in elements("bridge", "guarded"))
     wait_for("the shaper to go", lambda: shaper not in run("ip", "-br", "link"))
-    assert end not in elements("inet", "closed")
+    assert end not in elements("bridge", "closed")
 
 
 def test_rules_that_are_flushed_by_hand_are_made_again_at_once(fleet: Fleet) -> None:

@@ -35,7 +35,9 @@ ROOT_UUID = "ca12e000-0000-4000-8000-000000000001"
 # Under emulation two processors can see the kernel patch its own text at different times, and it panics (an int3 in
 # sched_clock_idle_wakeup_event, in one of ten boots). With an unstable TSC it never patches that place; should another
 # one panic it all the same, the machine boots again.
-KERNEL_OPTIONS = "console=ttyS0 tsc=unstable panic=3"
+# What the kernel does against other processors' flaws, an emulated one does not need: without it, programs and system
+# calls take half as much of the host's time (17 s instead of 37 s for listing files, Python's start, and tar).
+KERNEL_OPTIONS = "console=ttyS0 tsc=unstable panic=3 mitigations=off"
 BOOT_TIMEOUT = 240  # seconds; about 40 on an idle host, without hardware virtualisation
 # As the installer leaves them: what the archive holds, read once at native speed. Under emulation that takes minutes.
 _KEPT = "--skip=cleanup/apt/lists"

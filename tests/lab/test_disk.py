@@ -25,7 +25,7 @@ GROUP = 2000
 ATTACH = "lxc-attach -P /var/lib/carve/containers --clear-env"
 # The container's size and inodes as it sees them; and places to write for root and for a user.
 LOOK = """
-mkdir -p /root/r /mine /ours && chown 1000:1000 /mine && chown 1000:2000 /ours
+mkdir -p /root/r /mine && chown 1000:1000 /mine
 df -k / | tail -n1 | awk '{print "space", $2 * 1024}'; df -i / | tail -n1 | awk '{print "inodes", $2}'
 """
 # As much, and as many, as there is room for.
@@ -90,26 +90,24 @@ def limited(pair: Pair) -> Iterator[Limited]:
 
 def test_two_levels_hold_with_real_blocks_and_inodes(limited: Limited) -> None:
     users = {1000: {"disk": "4M", "inodes": 100}}
-    limited.declare(disk="16M", inodes="1k", disk_users=users, disk_groups={GROUP: {"disk": "1M"}})
+    limited.declare(disk="16M", inodes="1k", disk_users=users)
     limited.apply().ok()
     assert "No changes" in limited.apply().ok().output
     for machine in limited.machines:
         assert limited.sizes(machine) == {"space": 16 * MIB, "inodes": 1000}
         assert 3 * MIB < limited.written(machine, 1000) <= 4 * MIB
         assert 90 <= limited.made(machine, 1000) < 100
-        assert 900 << 10 <= limited.written(machine, 1000, GROUP) <= MIB
         assert 15 * MIB < limited.written(machine, 0) <= 16 * MIB
         assert 900 < limited.made(machine, 0) < 1000
 
     born = [limited.born(machine) for machine in limited.machines]
     users = {1000: {"disk": "8M"}}
-    limited.declare(disk="24M", inodes="2k", disk_users=users, disk_groups={GROUP: {"disk": "2M"}})
+    limited.declare(disk="24M", inodes="2k", disk_users=users)
     changed = limited.apply().ok()
     assert "restart" not in changed.output, changed.output
     for machine in limited.machines:
         assert limited.sizes(machine) == {"space": 24 * MIB, "inodes": 2000}
         assert 7 * MIB < limited.written(machine, 1000) <= 8 * MIB
-        assert MIB < limited.written(machine, 1000, GROUP) <= 2 * MIB
         assert 1000 < limited.made(machine, 1000) < 2000
     assert [limited.born(machine) for machine in limited.machines] == born
 
@@ -184,3 +182,73 @@ def test_what_is_not_declared_any_more_is_lifted(limited: Limited) -> None:
     for machine in limited.machines:
         assert limited.sizes(machine)["space"] > 1 << 30
         assert limited.written(machine, 1000) == 1000 * 65536
+
+
+# The same of an id inside: its kind is the kernel's number, 0 for users and 1 for groups.
+LIFT = """python3 - <<'END'
+import ctypes, os, struct
+place = "/var/lib/carve/containers/{name}/upper"
+limits = ctypes.create_string_buffer(struct.pack("=8QI", 0, 0, 0, 0, 0, 0, 0, 0, 5), 72)
+libc = ctypes.CDLL(None, use_errno=True)
+fd, ident = os.open(place, os.O_RDONLY), os.stat(place).st_uid + {ident}
+assert libc.syscall(443, fd, 0x800008 << 8 | {kind}, ident, limits) == 0, os.strerror(ctypes.get_errno())
+END"""
+OURS = "mkdir -p /mine /ours && chown 1000:1000 /mine && chown 1001:2000 /ours"
+
+
+def test_users_and_groups_through_all_that_can_happen(limited: Limited) -> None:
+    """The shape of every option: again, live, by hand, stop and start, a reboot from inside, and undone."""
+
+    def used_up() -> list[list[int]]:
+        """What the user and the group have room for, in MiB, on each node."""
+        found = []
+        for machine in limited.machines:
+            limited.inside(machine, OURS)
+            found.append([-(-limited.written(machine, *who) // MIB) for who in ((1000,), (1001, GROUP))])
+        return found
+
+    def declare(user: str, group: str, **more: Any) -> None:
+        limited.declare(disk="96M", disk_users={1000: {"disk": user}}, disk_groups={GROUP: {"disk": group}}, **more)
+
+    declare("2M", "1M")
+    limited.apply().ok()
+    assert "No changes" in limited.apply().ok().output
+    assert used_up() == [[2, 1]] * 2
+
+    born = [limited.born(machine) for machine in limited.machines]
+    declare("3M", "2M")
+    limited.apply().ok()
+    assert used_up() == [[3, 2]] * 2
+
+    for machine in limited.machines:
+        for ident, kind in ((1000, 0), (GROUP, 1)):
+            machine.run(LIFT.format(name=limited.name(machine), ident=ident, kind=kind))
+    assert all(user > 3 and group > 2 for user, group in used_up())
+    drift = limited.fleet.carve("drift")
+    assert drift.status == 2 and drift.words().count("changed on the node") >= 4, drift.output
+    limited.apply().ok()
+    assert used_up() == [[3, 2]] * 2
+    assert [limited.born(machine) for machine in limited.machines] == born
+
+    declare("3M", "2M", state="stopped")
+    limited.apply().ok()
+    declare("3M", "2M")
+    limited.apply().ok()
+    assert used_up() == [[3, 2]] * 2
+    # What is in /dev is gone with the container that it was made for.
+    for machine in limited.machines:
+        limited.inside(machine, "touch /dev/before; (sleep 1; reboot -f) >/dev/null 2>&1 &")
+    anew = "-- sh -c 'test -e /dev/before || echo anew'"
+    for machine in limited.machines:
+        again = f"{ATTACH} -n {limited.name(machine)} {anew}"
+        wait_for(
+            "the container to reboot",
+            lambda machine=machine, again=again: machine.run(again, check=False).split() == ["0", "anew"],
+            120,
+        )
+    assert "No changes" in limited.apply().ok().output
+    assert used_up() == [[3, 2]] * 2
+
+    limited.declare(disk="96M")
+    limited.apply().ok()
+    assert all(user > 3 and group > 2 for user, group in used_up())

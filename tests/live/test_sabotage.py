@@ -100,21 +100,22 @@ def test_a_restore_that_fails_at_the_destination(whole: Live) -> None:
 
 
 @contextlib.contextmanager
-def _full(machine: Machine, left: int) -> Iterator[None]:
-    machine.run(f"cd /var/lib/carve && fallocate -l $(($(df --output=avail -B1 . | tail -n1) - {left})) fill")
+def _full(machine: Machine, *more: str) -> Iterator[None]:
+    fill = "fallocate -l $(($(df --output=avail -B1 . | tail -n1) - (10 << 20))) fill"
+    machine.run("; ".join(["cd /var/lib/carve", fill, *more]))
     try:
         yield
     finally:
-        machine.run("rm /var/lib/carve/fill")
+        machine.run("cd /var/lib/carve && rm -f fill fill2")
 
 
 def test_a_destination_that_is_full(whole: Live) -> None:
-    with _full(whole.other(), 10 << 20):
+    with _full(whole.other()):
         assert "there is no room on the disk: it needs" in _stays(whole)
 
 
 def test_a_destination_that_fills_while_its_memory_is_sent(whole: Live) -> None:
-    with _its_memory_on_the_way(whole) as process, _full(whole.other(), 0):
+    with _its_memory_on_the_way(whole) as process, _full(whole.other(), "cat /dev/zero >fill2; true"):
         words = _said(process)
     # In rsync's words, where they come through.
     assert re.search("stays where it was: .*(No space left on device|as on a full disk)", words)

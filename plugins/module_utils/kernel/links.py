@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..units import family
+from . import netlink
 
 _AF = {4: 2, 6: 10}
 _SCOPE_LINK = 253
@@ -136,7 +137,11 @@ def answer_for(link: str, gateways: list[str]) -> None:
 
 
 def add_default_routes(link: str, gateways: list[str], on_link: bool) -> None:
-    """Default routes, in the thread's own namespace. ``on_link`` gateways are in no subnet of the link's."""
+    """Default routes, in the thread's own namespace. ``on_link`` gateways are in no subnet of the link's.
+
+    What leads another way in the place of one makes room for it: of each metric the kernel has a single one.
+    """
+    there = {gateway for found in netlink.links().values() if found.name == link for gateway in found.gateways}
     with routes() as ipr:
         index = index_of(ipr, link)
         for gateway in gateways:
@@ -145,7 +150,8 @@ def add_default_routes(link: str, gateways: list[str], on_link: bool) -> None:
             if on_link:
                 scope = {"scope": _SCOPE_LINK} if family(gateway) == 4 else {}
                 ignoring((errno.EEXIST,), ipr.route, "add", dst=f"{gateway}/{length}", **common, **scope)
-            ignoring((errno.EEXIST,), ipr.route, "add", dst="default", gateway=gateway, **common)
+            how = "add" if gateway in there else "replace"
+            ignoring((errno.EEXIST,), ipr.route, how, dst="default", gateway=gateway, **common)
 
 
 def remove_default_routes(link: str, gateways: list[str]) -> None:

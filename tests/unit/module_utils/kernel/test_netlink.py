@@ -82,6 +82,22 @@ def test_what_is_taken_away_is_gone_and_taking_it_again_is_fine() -> None:
     assert (bridge.addresses, bridge.gateways) == ([], [])
 
 
+def test_a_default_route_takes_the_place_of_one_that_leads_elsewhere() -> None:
+    def work() -> dict[str, Link]:
+        for name, address in (("br-x", "10.0.0.1/24"), ("br-y", "10.0.1.1/24")):
+            links.ensure_bridge(name, "carve:acme")
+            links.add_addresses(name, [address])
+        links.add_default_routes("br-y", ["10.0.1.254"], on_link=False)
+        links.add_default_routes("br-y", ["fe80::2"], on_link=True)
+        for _time in range(2):
+            links.add_default_routes("br-x", ["10.0.0.254"], on_link=False)
+            links.add_default_routes("br-x", ["fe80::1"], on_link=True)
+        return by_name()
+
+    found = apart(work)
+    assert (found["br-x"].gateways, found["br-y"].gateways) == (["10.0.0.254", "fe80::1"], [])
+
+
 def test_many_links_and_addresses_fit_into_many_messages() -> None:
     def work() -> dict[str, Link]:
         for number in range(60):
