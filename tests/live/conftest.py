@@ -11,12 +11,12 @@ from collections.abc import Iterator
 
 import pytest
 from ansible_collections.carve.vps.tests.lab import live as parts
-from ansible_collections.carve.vps.tests.lab.conftest import _alone_in_this_lab, pair
+from ansible_collections.carve.vps.tests.lab.conftest import _alone_in_this_lab, make_machines, pair
 from ansible_collections.carve.vps.tests.lab.nodes import Pair
 from ansible_collections.carve.vps.tests.lab.support import archives_served
 from ansible_collections.carve.vps.tests.lab.tiny import tiny_archive
 
-__all__ = ["_alone_in_this_lab", "pair"]
+__all__ = ["_alone_in_this_lab", "make_machines", "pair"]
 
 
 @pytest.fixture(scope="module")
