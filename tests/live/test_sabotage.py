@@ -43,7 +43,7 @@ def _criu(machine: Machine, command: str, does: str) -> Iterator[None]:
 @contextlib.contextmanager
 def _thin(machine: Machine) -> Iterator[None]:
     """What goes from a machine to the other one takes long enough for something to happen to it."""
-    machine.run(f"tc qdisc replace dev {WIRE} root tbf rate 16mbit burst 64kb latency 500ms")
+    machine.run(f"tc qdisc replace dev {WIRE} root tbf rate 4mbit burst 64kb latency 500ms")
     try:
         yield
     finally:
@@ -212,7 +212,7 @@ def test_what_cannot_be_dumped_moves_by_a_restart_where_that_is_allowed(live: Li
     with _criu(live.at, "dump", _FAILS):
         words = live.try_to_migrate("auto").ok().words()
     assert f"{NAME}: moved from {live.at.name} to {there.name}, away for" in words
-    assert "(by a restart: CRIU does not checkpoint it: sabotaged)" in words
+    assert re.search(r"\(by a restart: CRIU does not checkpoint it: .*sabotaged\)", words)
     live.at = there
     assert live.where() == [there.name] and live.leftovers() == ""
     assert "No changes" in live.fleet.carve("apply", "--yes").ok().output

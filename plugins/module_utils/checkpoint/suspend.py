@@ -215,14 +215,17 @@ def put_right(host: Host, name: str, keep_ahead: bool = False) -> None:
             _name(directory)
         else:
             files.remove_tree(part)
-    pid = lxc.init_pid(host, name)
-    if is_suspended(directory):
-        if criu.is_at_work(f"{directory}/{WHOLE}"):
-            raise AtWork(f"{name} is being resumed by a run that was killed; try again when CRIU is done")
-    elif pid and os.path.isdir(f"{directory}/{WHOLE}"):
+    whole = f"{directory}/{WHOLE}"
+    # Asked in this order: what CRIU has done when it is asked for, LXC's monitor knows then.
+    at_work = os.path.isdir(whole) and criu.is_at_work(whole)
+    asleep, pid = is_suspended(directory), lxc.init_pid(host, name)
+    # Its monitor keeps the lock. Before that answers, its processes may run already, or be about to.
+    if at_work and (asleep or not pid):
+        raise AtWork(f"{name} is being resumed by a run that was killed; try again when CRIU is done")
+    if pid and os.path.isdir(whole) and not asleep:
         # Made anew by a run that was killed before it could say so.
         _note_monitor(host, name, pid)
-    if not is_suspended(directory) or pid:
+    if not asleep or pid:
         discard(directory, keep_ahead)
 
 

@@ -248,6 +248,10 @@ def adopt(host: Host, name: str, content: Mapping[str, Any]) -> Answer:
     if box.pid is None:
         if os.path.exists(f"{final}/{_SERVES}"):
             return {"pid": None}  # it has ended since by itself
+        # Made anew by a run that was killed in the middle, perhaps, and not to be made so twice.
+        suspend.put_right(host, name)
+        box.pid = lxc.init_pid(host, name)
+    if box.pid is None:
         if content.get("memory") and not suspend.is_suspended(final):
             raise MoveError(f"{name} was made anew here, and did not last")
         power.start(host, box)
