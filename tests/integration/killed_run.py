@@ -39,7 +39,7 @@ class Killer:
     def __init__(self, point: str) -> None:
         self.points: dict[str, None] = {}
         self._point = point
-        # A process forked off by the run must not be taken for it.
+        # A process forked off by the run must not be taken for it: what waits for its end does its work then.
         self._victim = os.getpid()
         self._carrying_out = False
         self._times: Counter[str] = Counter()
@@ -51,7 +51,7 @@ class Killer:
         self._reached("step")
 
     def _profile(self, frame: FrameType, event: str, argument: Any) -> None:
-        if not self._carrying_out:
+        if not self._carrying_out or os.getpid() != self._victim:
             return
         code = frame.f_code
         if event == "call" and code.co_name == "observe" and code.co_filename == f"{_SOURCES}observe.py":
