@@ -78,6 +78,8 @@ def _measured(pair: Pair, sizes: Sequence[int]) -> Iterator[list[str]]:
 
 def _hold(at: Machine, mib: int) -> None:
     attach = f"lxc-attach -P /var/lib/carve/containers -n {NAME} --clear-env -- sh -c"
+    up = f"{attach} 'systemctl is-system-running --wait'"
+    wait_for("it to boot", lambda: at.run(up, check=False).split()[1:] in (["running"], ["degraded"]), 300)
     script = shlex.quote(_HOLD.format(mib=mib))
     begin = f"rm -f /run/held; systemctl stop holder 2>/dev/null; systemd-run --unit holder python3 -c {script}"
     at.run(f"{attach} {shlex.quote(begin)}")
