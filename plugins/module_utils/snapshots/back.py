@@ -86,8 +86,8 @@ def roll_back(host: Host, now: Record, snapshot: Snapshot, memory: bool | None =
 
     The caller has the node's lock, and ``why_not`` had nothing to say.
 
-    Killed before the exchange, the run has changed no files; after it, the container has its old ones again. A note says
-    in both whether it is still to be started.
+    Killed before the exchange, the run has changed no files; after it, the container has its old ones again. In both a
+    note says whether it is still to be started.
     """
     paths, name, old = host.paths, now.name, snapshot.record
     before = Box(now, paths.container(name), lxc.init_pid(host, name))
