@@ -24,7 +24,7 @@ from .desired import Desired
 from .engines import lxc
 from .facets import disk, identity, memory, network
 from .host import Box, Host
-from .kernel import quota
+from .kernel import quota, syscalls
 from .moves import departure
 from .record import Record
 from .snapshots import shelf
@@ -198,6 +198,7 @@ class Hands:
         fields = {path: value for path, value in step.target.items() if path != "digest"}
         ran = was_running or trial.was_running(old.directory)
         staged = self._stage(step, fields, old.record.uuid, ran if gated else None)
+        syscalls.sync_filesystem(staged.directory)
         if was_running:
             power.stop(self._host, old)
         gone: str | None = staged.directory
@@ -307,6 +308,9 @@ class Hands:
                 box.record.save(box.directory, batch)
                 lxc.write_config(self._host, box, batch)
             batch.commit()
+            if staged:
+                # What is in them before their names, as with any file; for all of them at once.
+                syscalls.sync_filesystem(self._host.paths.containers)
         except OSError:
             # What is made and cannot be shown is no more use than what was not made.
             batch.discard()

@@ -47,7 +47,10 @@ def backend_for(paths: Paths, template_rootfs: str, slot: int) -> str:
 
 
 def make(paths: Paths, box: Box, project: int | None = None) -> None:
-    """Make a new root filesystem in the container's (staged) directory, counted for a project if there is one."""
+    """Make a new root filesystem in the container's (staged) directory, counted for a project if there is one.
+
+    Not on disk yet when it returns.
+    """
     source = lower(paths, box)
     os.mkdir(f"{box.directory}/root", 0o711)
     lay_out(box, project)

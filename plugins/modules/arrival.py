@@ -30,8 +30,18 @@ options:
     type: str
     required: true
   key:
-    description: The source's public key for this move, as M(carve.vps.departure) returned it. Needed to open.
+    description:
+      - The source's public key for this move, as M(carve.vps.departure) returned it. Needed to open, not in check mode.
     type: str
+  questions:
+    description: What M(carve.vps.departure) returned in check mode. Used in check mode alone.
+    type: dict
+    default: {}
+  secrets:
+    description: Values that no output may show.
+    type: list
+    elements: str
+    default: []
   address:
     description: The address to listen on; every one of the node's unless given.
     type: str
@@ -50,7 +60,7 @@ options:
 attributes:
   check_mode:
     support: full
-    description: Nothing is opened or closed.
+    description: Nothing is opened or closed. Says what keeps each container from coming here.
   diff_mode:
     support: none
     description: What the node is declared to be does not change.
@@ -78,6 +88,21 @@ host_key:
   returned: when it was opened
   type: str
   sample: ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE2
+answers:
+  description: What is to be said about each container that was asked about.
+  returned: in check mode, when it is to be opened
+  type: dict
+  contains:
+    reasons:
+      description: What keeps it from coming here, a sentence each.
+      type: list
+      elements: str
+      sample: ["its address 192.0.2.7 is web-2's"]
+    live:
+      description: What keeps it from being made anew here from its memory.
+      type: list
+      elements: str
+      sample: ["criu is not installed on this node; run carve.vps.bootstrap"]
 """
 
 from ansible.module_utils.basic import AnsibleModule
@@ -96,13 +121,12 @@ def main() -> None:
             "port": {"type": "int"},
             "bridges": {"type": "list", "elements": "str", "default": []},
             "networks": {"type": "dict", "default": {}},
+            "questions": {"type": "dict", "default": {}},
+            "secrets": {"type": "list", "elements": "str", "default": [], "no_log": True},
         },
-        required_if=[("state", "open", ["key"])],
         supports_check_mode=True,
     )
-    if module.check_mode:
-        module.exit_json(changed=False)
-    result = ends.at_destination(module.params)
+    result = ends.at_destination(module.params, module.check_mode)
     (module.fail_json if result.get("failed") else module.exit_json)(**result)
 
 

@@ -58,10 +58,22 @@ options:
   host_key:
     description: The host key that M(carve.vps.arrival) returned.
     type: str
+  answers:
+    description:
+      - What M(carve.vps.arrival) returned in check mode, to tell what would become of each container.
+      - Without it, the destination was not asked, and only what is known here counts. Used in check mode alone.
+    type: dict
+  secrets:
+    description: Values that no output may show.
+    type: list
+    elements: str
+    default: []
 attributes:
   check_mode:
     support: full
-    description: Only looks whether the containers are here; the destination is not asked.
+    description:
+      - Says of every container whether it would move, and how, and why not, by what both nodes find before a move.
+        Nothing is made, stopped or sent.
   diff_mode:
     support: none
     description: The result says of every container what became of it.
@@ -84,7 +96,7 @@ EXAMPLES = r"""
 RETURN = r"""
 key:
   description: The public key of the move.
-  returned: when it was prepared
+  returned: when it was prepared, not in check mode
   type: str
   sample: ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE2
 bridges:
@@ -93,8 +105,12 @@ bridges:
   type: list
   elements: str
   sample: [br-lan]
+questions:
+  description: What M(carve.vps.arrival) is to be asked about each container, in check mode.
+  returned: when it was prepared, in check mode
+  type: dict
 moves:
-  description: What became of each container.
+  description: What became of each container, or would become of it.
   returned: when it was done
   type: dict
   contains:
@@ -188,6 +204,8 @@ def main() -> None:
             "address": {"type": "str"},
             "port": {"type": "int"},
             "host_key": {"type": "str", "no_log": False},
+            "answers": {"type": "dict"},
+            "secrets": {"type": "list", "elements": "str", "default": [], "no_log": True},
         },
         required_if=[("state", "done", ["address", "port", "host_key"])],
         supports_check_mode=True,

@@ -97,6 +97,9 @@ def test_containers_are_placed_found_drained_and_brought_back(two: Two) -> None:
         inside(goes[0], "sh", "-c", "echo mine > /root/data")
     with two.nodes["n2"].here():
         born = {name: start_time(name) for name, node in at.items() if node == "n2"}
+    output = two.good("drain", "-e", "carve_drain=n1", "--check")
+    would = f"{goes[0]}: would move from n1 to n2 by a restart (it is not declared live_migration: true)"
+    assert would in output and two.where() == at, output
     output = two.good("drain", "-e", "carve_drain=n1")
     assert re.search(rf"{goes[0]}: moved from n1 to n2", output), output
     assert set(two.where().values()) == {"n2"} and _addresses(two) == given

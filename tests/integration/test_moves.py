@@ -84,6 +84,23 @@ class Pair:
         finally:
             self.shut(destination)
 
+    def previewed(self, source: Node, destination: Node, **more: Any) -> Result:
+        """What a move would come to, as the playbook asks for it in check mode."""
+        common = {"session": SESSION, "fleet": FLEET, "containers": [NAME], **more}
+        with source.here():
+            asked = ends.at_source({**common, "state": "prepared"}, check=True)
+            assert not asked.get("failed"), asked["msg"]
+        door = {"session": SESSION, "fleet": FLEET, "state": "open", "networks": self.fleet.networks}
+        with destination.here():
+            questions = {"bridges": asked["bridges"], "questions": asked["questions"]}
+            told = ends.at_destination({**door, **questions}, check=True)
+            assert not told.get("failed"), told["msg"]
+            assert not Path(Paths().move(SESSION)).exists() and not any(Path(Paths().incoming).iterdir())
+        with source.here():
+            result = ends.at_source({**common, "state": "done", "answers": told["answers"]}, check=True)
+            assert not Path(Paths().move(SESSION)).exists() and not any(Path(Paths().departing).iterdir())
+        return result
+
     def shut(self, destination: Node) -> None:
         with destination.here():
             ends.at_destination({"state": "closed", "session": SESSION, "fleet": FLEET})
@@ -161,6 +178,10 @@ def test_there_and_back_with_everything_that_it_is(pair: Pair) -> None:
         _live_in(NAME)
         identity = inside(NAME, "cat", "/etc/machine-id")
         before = limits(NAME)
+    result = pair.previewed(pair.one, pair.other)
+    method = {"method": "restart", "not_live": "it is not declared live_migration: true"}
+    assert result == {"changed": True, "moves": {NAME: {"result": "moved", "error": None, **method}}}
+    _only_at(pair, pair.one)
     result = pair.move(pair.one, pair.other)
     assert not result.get("failed"), result["msg"]
     assert result["moves"][NAME]["result"] == "moved" and result["moves"][NAME]["first_pass_bytes"] > 0
@@ -231,17 +252,20 @@ def test_what_cannot_come_is_refused_before_anything_is_stopped(pair: Pair) -> N
         born = start_time(NAME)
     with pair.other.here():
         Path(Paths().container(NAME)).mkdir()
-    result = pair.move(pair.one, pair.other)
+    foreseen, result = pair.previewed(pair.one, pair.other), pair.move(pair.one, pair.other)
     assert result["failed"] and result["moves"][NAME]["result"] == "stayed"
-    assert result["msg"] == f"{NAME}: stays where it was: there is a container {NAME} already"
+    assert foreseen["msg"] == result["msg"] == f"{NAME}: stays where it was: there is a container {NAME} already"
     with pair.other.here():
         Path(Paths().container(NAME)).rmdir()
     subprocess.run(["ip", "address", "add", "198.51.100.7/32", "dev", "lo"], check=True)
     try:
-        result = pair.move(pair.one, pair.other)
+        foreseen, result = pair.previewed(pair.one, pair.other), pair.move(pair.one, pair.other)
     finally:
         subprocess.run(["ip", "address", "del", "198.51.100.7/32", "dev", "lo"], check=True)
-    assert result["msg"] == f"{NAME}: stays where it was: its address 198.51.100.7 is this node's, on lo"
+    words = f"{NAME}: stays where it was: its address 198.51.100.7 is this node's, on lo"
+    assert foreseen["msg"] == result["msg"] == words
+    live = pair.previewed(pair.one, pair.other, method="live")
+    assert live["failed"] and "it cannot be moved live: " in live["msg"], live
     with pair.one.here():
         assert start_time(NAME) == born
     assert "is not on this node" in _prepared(pair, ["x-nobody"])["msg"]

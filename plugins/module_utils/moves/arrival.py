@@ -11,6 +11,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from .. import bridges, builder, facets, files, gate, model, plan_disk, power, removal, rootfs, slots, store, usage
@@ -39,6 +40,21 @@ _SERVES = "arrived"
 Answer = dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a container can come."""
+
+    # Everything against it.
+    reasons: list[str]
+    # What keeps it from being made anew here from its memory.
+    live: list[str]
+    # The directory of the template version that it will lie on, and whether that has to be sent first.
+    template: str
+    copy_template: bool
+    # Whether nothing of it was sent before.
+    empty: bool
+
+
 def arrived(host: Host, name: str, content: Mapping[str, Any]) -> Answer:
     """Whether a container is here, as one of this node's; and whether it runs, or has run once it was found well."""
     final = host.paths.container(name)
@@ -48,16 +64,13 @@ def arrived(host: Host, name: str, content: Mapping[str, Any]) -> Answer:
     return {"arrived": arrived_here, "serves": serves}
 
 
-def examine(host: Host, name: str, content: Mapping[str, Any]) -> Answer:
-    """Whether a container can come here; makes the place that its files are to be sent to.
+def judge(host: Host, name: str, content: Mapping[str, Any], to_come: Collection[str] = ()) -> Verdict:
+    """Whether a container can come here: a look, of which nothing is left.
 
-    ``template`` is the directory of the template version that it will lie on, ``copy_template`` whether that has to be
-    sent first, ``live`` what keeps it from being made anew here from its memory, ``empty`` whether nothing of it was
-    sent before. It is told what the container has ``taken`` where it is (``room.py``). Raises ``MoveError`` with every
-    reason against it.
+    It is told what the container has ``taken`` where it is (``room.py``). ``to_come``: bridges that are not here yet.
     """
     record = _record(name, content)
-    reasons = [*_taken(host, name), *_ids(host, record), *_addresses(host, record), *_bridges(record)]
+    reasons = [*_taken(host, name), *_ids(host, record), *_addresses(host, record), *_bridges(record, to_come)]
     reasons += _limits(host, record)
     reasons += [reason for facet in facets.ALL for reason in facet.lacks(host, record.fields)]
     version, send = record.digest, False
@@ -72,13 +85,28 @@ def examine(host: Host, name: str, content: Mapping[str, Any]) -> Answer:
     live = [*look.lacking(host), *fitness.unlike(content["live"], look.traits(host))] if content.get("live") else []
     live += room.lacks_memory(memory)
     live += room.lacks_disk(host, taken["files"] + memory) if memory and empty and not reasons else []
-    if reasons:
-        raise MoveError("; ".join([*reasons, *(live if content.get("only_live") else [])]))
-    template = record.fields["template"]
-    for place in (f"containers/{name}", *([f"templates/{template}/{version}"] if send else [])):
+    if reasons and content.get("only_live"):
+        reasons += live
+    return Verdict(reasons, live, version, send, empty)
+
+
+def examine(host: Host, name: str, content: Mapping[str, Any]) -> Answer:
+    """Make the place that a container's files are to be sent to.
+
+    ``template`` is the directory of the template version that it will lie on, ``copy_template`` whether that has to be
+    sent first, ``live`` what keeps it from being made anew here from its memory, ``empty`` whether nothing of it was
+    sent before. Raises ``MoveError`` with every reason against it.
+    """
+    verdict = judge(host, name, content)
+    if verdict.reasons:
+        raise MoveError("; ".join(verdict.reasons))
+    record, version = _record(name, content), verdict.template
+    sent = [f"templates/{record.fields['template']}/{version}"] if verdict.copy_template else []
+    for place in (f"containers/{name}", *sent):
         os.makedirs(f"{host.paths.incoming}/{place}", mode=0o711, exist_ok=True)
     files.write(f"{host.paths.incoming}/containers/{name}/{_ATTEMPT}", content["attempt"])
-    return {"template": version, "copy_template": send, "place": _room(host, record), "live": live, "empty": empty}
+    answer = {"template": version, "copy_template": verdict.copy_template, "live": verdict.live}
+    return {**answer, "place": _room(host, record), "empty": verdict.empty}
 
 
 def _limits(host: Host, record: Record) -> list[str]:
@@ -105,6 +133,11 @@ def _template(host: Host, record: Record, build: str) -> tuple[str, bool]:
     return version, builder.build_of(host.paths, name, version) != build
 
 
+def bridges_of(networks: Mapping[str, Mapping[str, Any]], needed: Collection[str]) -> set[str]:
+    """Those bridges that containers which are to come need, and that are made for them."""
+    return {body["bridge"] for body in networks.values() if body.get("bridge") in needed}
+
+
 def make_bridges(host: Host, fleet: str, networks: Mapping[str, Mapping[str, Any]], needed: Collection[str]) -> None:
     """Make those bridges of the fleet that containers which are to come need; those of others are used as they are."""
     found = bridges.observe(host.paths)
@@ -116,10 +149,20 @@ def make_bridges(host: Host, fleet: str, networks: Mapping[str, Mapping[str, Any
 
 
 def clear_abandoned(host: Host) -> None:
-    """Remove what was sent for moves that did not end; the caller has the node's lock."""
-    if os.path.isdir(host.paths.incoming) and os.listdir(host.paths.incoming) and not session.is_open(host.paths):
-        for name in os.listdir(host.paths.incoming):
+    """Remove what was sent for moves that did not end; the caller has the node's lock.
+
+    What cannot be removed keeps nothing else from it. Raises ``OSError`` for the first of it.
+    """
+    if session.is_open(host.paths):
+        return
+    refused: list[OSError] = []
+    for name in sorted(os.listdir(host.paths.incoming)):
+        try:
             files.remove_mounted_tree(f"{host.paths.incoming}/{name}")
+        except OSError as error:
+            refused.append(error)
+    if refused:
+        raise refused[0]
 
 
 def _record(name: str, content: Mapping[str, Any]) -> Record:
@@ -172,8 +215,8 @@ def _bare(record: Record) -> set[str]:
     return {bare(one) for path, value in record.fields.items() if path.endswith(".ip") for one in value or ()}
 
 
-def _bridges(record: Record) -> list[str]:
-    wanted = sorted({value for path, value in record.fields.items() if path.endswith(".bridge")})
+def _bridges(record: Record, to_come: Collection[str]) -> list[str]:
+    wanted = sorted({value for path, value in record.fields.items() if path.endswith(".bridge")} - set(to_come))
     return [f"there is no bridge {bridge}" for bridge in wanted if not _is_there(bridge)]
 
 
@@ -183,7 +226,7 @@ def _is_there(bridge: str) -> bool:
 
 def _backend(host: Host, record: Record, version: str) -> list[str]:
     source = f"{host.paths.template(record.fields['template'], version)}/rootfs"
-    if rootfs.backend_for(host.paths, source, record.slot) != rootfs.OVERLAY:
+    if os.path.isdir(host.paths.staging) and rootfs.backend_for(host.paths, source, record.slot) != rootfs.OVERLAY:
         return ["its root filesystem is an overlay, which does not work here"]
     return []
 

@@ -16,22 +16,20 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
 from typing import Any
 
-from .. import builder, files, power, removal, rootfs, store, usage
-from ..checkpoint import look, suspend
+from .. import files, power, removal, rootfs, store, usage
+from ..checkpoint import suspend
 from ..engines import lxc
-from ..facets import checkpoint
 from ..host import Box, Host
 from ..kernel import syscalls
 from ..record import Record, load
 from ..snapshots import shelf
-from . import note, pace, room, session
+from . import note, pace, preflight, session
 from .note import Note
+from .preflight import AUTO, LIVE, RESTART
 from .remote import LineBroken, MoveError, Remote
 
-AUTO, LIVE, RESTART = "auto", "live", "restart"
 MOVED, STAYED, UNKNOWN = "moved", "stayed", "unknown"
 
 
@@ -46,7 +44,7 @@ def problems(host: Host, fleet: str, names: Sequence[str]) -> list[str]:
     """Everything that keeps these containers from being moved from here."""
     found = []
     for name in names:
-        record, _aside = _look_up(host, name)
+        record, _aside = look_up(host, name)
         if record is None:
             found.append(f"{name} is not on this node")
         elif record.fleet != fleet:
@@ -58,12 +56,12 @@ def bridges(host: Host, names: Sequence[str]) -> list[str]:
     """The bridges that these containers need at their destination."""
     found: set[str] = set()
     for name in names:
-        record, _aside = _look_up(host, name)
+        record, _aside = look_up(host, name)
         found |= {value for path, value in (record.fields if record else {}).items() if path.endswith(".bridge")}
     return sorted(found)
 
 
-def _look_up(host: Host, name: str) -> tuple[Record | None, bool]:
+def look_up(host: Host, name: str) -> tuple[Record | None, bool]:
     """A container's record, and whether an earlier move has set it aside."""
     record = load(host.paths.container(name))
     if record is not None:
@@ -116,28 +114,22 @@ class _Journey:
         return {"result": result, "error": error, "method": self._method, "not_live": why_not, **self._numbers}
 
     def run(self) -> None:
-        record, aside = _look_up(self._host, self._name)
+        record, aside = look_up(self._host, self._name)
         if record is None:
             raise MoveError(f"{self._name} is not on this node")
         self.at_home = not aside
         if aside and self._take_up(record):
             return
         suspend.put_right(self._host, self._name)
-        if os.path.exists(f"{self._host.paths.kept}/{self._name}"):
-            raise MoveError("its rebuild has not passed its gate yet; run carve.vps.apply first")
         box = Box(record, self._host.paths.container(self._name), lxc.init_pid(self._host, self._name))
         # One that a killed move has stopped is to run again, unless it was declared to be off since.
         before = note.read(box.directory)
         interrupted = before is not None and before.running and record.fields["state"] == "running"
         self._was_running = box.pid is not None or interrupted
-        asleep = suspend.is_suspended(box.directory)
-        traits = look.traits(self._host) if asleep or self._may_go_live(box) else None
-        answer = self._examine(box, record, traits)
-        self._sent = record
-        self._place, lacks = answer["place"], answer.get("live", [])
-        if asleep and lacks:
-            raise MoveError(f"it is suspended, and cannot be resumed there: {'; '.join(lacks)}")
-        self._choose(box, lacks)
+        answer = self._examine(box, record)
+        self._sent, self._place = record, answer["place"]
+        chosen = preflight.choose(self._host, box, self._wanted, answer.get("live", []))
+        self._method, self._why_not = chosen.method, list(chosen.why_not)
         if not answer["empty"]:
             self._copied_since = 0.0
         if answer["copy_template"]:
@@ -168,46 +160,20 @@ class _Journey:
             pace.keep(self._host.paths, int(sum(self._numbers.get(part, 0) for part in parts)), self._numbers["away_s"])
         self._give_up()
 
-    def _examine(self, box: Box, record: Record, traits: Mapping[str, Any] | None) -> dict[str, Any]:
+    def _examine(self, box: Box, record: Record) -> dict[str, Any]:
         """What the destination says. Where it says no, the error is all that forbids it, here and there."""
-        wanted = {
-            **self._about(record), "live": traits, "only_live": self._wanted == LIVE,
-            "taken": room.taken(self._host, box),
-        }  # fmt: skip
+        question = {**self._about(record), **preflight.question(self._host, box, self._wanted)}
         try:
-            return self._remote.ask("examine", self._name, wanted)
+            return self._remote.ask("examine", self._name, question)
         except LineBroken:
             raise
         except MoveError as error:
-            mine = look.unfit(self._host, box) if self._wanted == LIVE else []
+            mine = preflight.own_reasons(self._host, box, self._wanted)
             raise MoveError("; ".join([*mine, str(error)])) from error
 
-    def _may_go_live(self, box: Box) -> bool:
-        return bool(box.pid) and (self._wanted == LIVE or (self._wanted == AUTO and checkpoint.is_declared(box)))
-
-    def _choose(self, box: Box, destination_lacks: list[str]) -> None:
-        """Whether it goes with its memory. Raises ``MoveError`` where it has to and cannot; nothing is stopped yet."""
-        if not self._may_go_live(box):
-            if box.pid and self._wanted == AUTO:
-                self._why_not = ["it is not declared live_migration: true"]
-            return
-        self._why_not = [
-            *look.unfit(self._host, box),
-            *room.lacks_disk(self._host, room.taken(self._host, box)["memory"]),
-            *(f"at its destination: {reason}" for reason in destination_lacks),
-        ]
-        if self._why_not and self._wanted == LIVE:
-            raise MoveError(f"it cannot be moved live: {'; '.join(self._why_not)}")
-        self._method = RESTART if self._why_not else LIVE
-
     def _about(self, record: Record) -> dict[str, Any]:
-        template, version = record.fields["template"], record.template_version
-        return {
-            "record": asdict(record),
-            "build": builder.build_of(self._host.paths, template, version),
-            "usage": usage.load(self._host.paths, self._name, record.uuid),
-            "attempt": self._attempt,
-        }
+        used = usage.load(self._host.paths, self._name, record.uuid)
+        return {**preflight.about(self._host, record), "usage": used, "attempt": self._attempt}
 
     def _take_up(self, record: Record) -> bool:
         """Go on with a move that did not end: whether it turns out to be over."""

@@ -69,9 +69,18 @@ def open_for(paths: Paths, ident: str, public_key: str, address: str | None, por
 def _refuse_odd(ident: str, public_key: str) -> None:
     if not re.fullmatch(r"[a-z0-9-]{1,80}", ident) or not re.fullmatch(r"ssh-ed25519 [A-Za-z0-9+/=]+", public_key):
         raise MoveError("the session's name or key is none that Carve makes")
-    for program, package in (("sshd", "openssh-server"), ("ssh-keygen", "openssh-client"), ("rsync", "rsync")):
-        if shutil.which(program, path=SEARCH) is None:
-            raise MoveError(f"{program} is not installed; install Debian's package {package} on this node")
+    for reason in lacking():
+        raise MoveError(reason)
+
+
+def lacking() -> list[str]:
+    """What is missing on this node for anything to come here."""
+    needed = (("sshd", "openssh-server"), ("ssh-keygen", "openssh-client"), ("rsync", "rsync"))
+    return [
+        f"{program} is not installed; install Debian's package {package} on this node"
+        for program, package in needed
+        if shutil.which(program, path=SEARCH) is None
+    ]
 
 
 def make_key(path: str) -> str:
