@@ -161,6 +161,8 @@ def test_what_a_broken_move_has_set_aside_is_put_right_by_apply(two: Two, arrive
             journey = departure._Journey(host(), "x-1", SimpleNamespace(node="n2"))  # type: ignore[arg-type]
             journey._was_running = True
             journey._leave(box("x-1"))
+        code, output = two.carve("restore", "--container", "x-1", "--to", "n2", "--place", "/nowhere")
+        assert code == 1 and "there is a container x-1 on n1 already" in output, output
     code, output = two.carve("plan")
     assert code == 2 and ("discard" if arrived else "return") in output, output
     two.good("apply", "--yes")
