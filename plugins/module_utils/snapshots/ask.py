@@ -6,14 +6,13 @@
 
 from __future__ import annotations
 
-import errno
-import os
 from collections.abc import Mapping
 from typing import Any
 
-from .. import files, lock, units
+from .. import fullness, lock, units
 from ..checkpoint import look
 from ..engines import lxc
+from ..facets import disk
 from ..failure import failure
 from ..host import Box, Host, apparmor_enabled
 from ..kernel import freezer
@@ -120,11 +119,9 @@ def _do(host: Host, params: Mapping[str, Any], name: str) -> None:
 
 def words(host: Host, error: Exception) -> str:
     """What went wrong; of a full disk which one it is."""
-    if getattr(error, "errno", None) not in (errno.ENOSPC, errno.EDQUOT) and files.FULL not in str(error):
+    if not fullness.is_told_by(error):
         return str(error)
-    free = os.statvfs(host.paths.base)
-    room = units.show_size(free.f_frsize * free.f_bavail >> 20 << 20)
-    return f"the disk of {host.paths.base} is full; what was begun is removed, {room} free now"
+    return fullness.of_node(error, host.paths.base, disk.room_at(host.paths.base))
 
 
 def _names(found: Mapping[str, list[Snapshot]]) -> dict[str, list[str]]:
