@@ -26,7 +26,8 @@ Result = dict[str, Any]
 
 def run(params: Mapping[str, Any], check: bool, host: Host | None = None) -> Result:
     host = host or Host(apparmor=apparmor_enabled())
-    host.paths.make()
+    if not check:
+        host.paths.make()
     try:
         with lock.held(host.paths, True, {"fleet": params["fleet"], "doing": "a checkpoint"}, _PATIENCE):
             return _locked(params, check, host)

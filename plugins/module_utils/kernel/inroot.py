@@ -77,14 +77,28 @@ def directory(root: int, path: str, owner: int, mode: int = 0o755, resolve: int 
     except FileNotFoundError:
         parent = directory(root, path.rpartition("/")[0], owner, 0o755, resolve)
         try:
-            name = path.rpartition("/")[2]
-            os.mkdir(name, 0o700, dir_fd=parent)
-            fd = os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
-            os.fchown(fd, owner, owner)
-            os.fchmod(fd, mode)
-            return fd
+            return _made(parent, path.rpartition("/")[2], owner, mode)
         finally:
             os.close(parent)
+
+
+def _made(parent: int, name: str, owner: int, mode: int) -> int:
+    """A new directory. It gets its name last, so that a run that is killed leaves none that is the node's root's."""
+    temporary = f".{name}.carve"
+    with contextlib.suppress(OSError):
+        os.rmdir(temporary, dir_fd=parent)
+    os.mkdir(temporary, 0o700, dir_fd=parent)
+    fd = os.open(temporary, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    try:
+        os.fchown(fd, owner, owner)
+        os.fchmod(fd, mode)
+        os.rename(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
+    except BaseException:
+        os.close(fd)
+        with contextlib.suppress(OSError):
+            os.rmdir(temporary, dir_fd=parent)
+        raise
+    return fd
 
 
 def is_file(root: int, path: str) -> bool:

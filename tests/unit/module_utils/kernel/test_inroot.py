@@ -184,3 +184,22 @@ def test_links_are_put_read_and_removed(tmp_path: Path) -> None:
             inroot.remove(root, "/etc/localtime")
     finally:
         os.close(root)
+
+
+def test_a_directory_has_its_name_only_once_it_has_its_owner(
+    tree: Path, root: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a run that was killed in between has left is the node's root's, and closed to the container."""
+
+    def killed(_fd: int, _owner: int, _group: int) -> None:
+        raise KeyboardInterrupt
+
+    (tree / ".srv.carve").mkdir(0o700)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(os, "fchown", killed)
+        inroot.directory(root, "/srv", OWNER)
+    assert sorted(one.name for one in tree.iterdir()) == ["etc"]
+    os.close(inroot.directory(root, "/srv", OWNER))
+    made = (tree / "srv").stat()
+    assert (made.st_uid, stat.S_IMODE(made.st_mode)) == (OWNER, 0o755)
+    assert sorted(one.name for one in tree.iterdir()) == ["etc", "srv"]
