@@ -37,11 +37,6 @@ options:
     description: What M(carve.vps.departure) returned in check mode. Used in check mode alone.
     type: dict
     default: {}
-  secrets:
-    description: Values that no output may show.
-    type: list
-    elements: str
-    default: []
   address:
     description: The address to listen on; every one of the node's unless given.
     type: str
@@ -122,7 +117,6 @@ def main() -> None:
             "bridges": {"type": "list", "elements": "str", "default": []},
             "networks": {"type": "dict", "default": {}},
             "questions": {"type": "dict", "default": {}},
-            "secrets": {"type": "list", "elements": "str", "default": [], "no_log": True},
         },
         supports_check_mode=True,
     )

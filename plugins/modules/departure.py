@@ -63,11 +63,6 @@ options:
       - What M(carve.vps.arrival) returned in check mode, to tell what would become of each container.
       - Without it, the destination was not asked, and only what is known here counts. Used in check mode alone.
     type: dict
-  secrets:
-    description: Values that no output may show.
-    type: list
-    elements: str
-    default: []
 attributes:
   check_mode:
     support: full
@@ -205,7 +200,6 @@ def main() -> None:
             "port": {"type": "int"},
             "host_key": {"type": "str", "no_log": False},
             "answers": {"type": "dict"},
-            "secrets": {"type": "list", "elements": "str", "default": [], "no_log": True},
         },
         required_if=[("state", "done", ["address", "port", "host_key"])],
         supports_check_mode=True,

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from ansible_collections.carve.vps.plugins.module_utils.moves import departure
 from ansible_collections.carve.vps.tests.integration.desk import Desk
-from ansible_collections.carve.vps.tests.integration.own_node import FLEET
+from ansible_collections.carve.vps.tests.integration.own_node import FLEET, run
 from ansible_collections.carve.vps.tests.integration.support import box, exists, host, inside, pid, start_time
 from ansible_collections.carve.vps.tests.integration.two_nodes import Node, two_nodes
 
@@ -100,6 +100,14 @@ def test_containers_are_placed_found_drained_and_brought_back(two: Two) -> None:
     output = two.good("drain", "-e", "carve_drain=n1", "--check")
     would = f"{goes[0]}: would move from n1 to n2 by a restart (it is not declared live_migration: true)"
     assert would in output and two.where() == at, output
+    taken = given[goes[0]][0].partition("/")[0]
+    run("ip", "address", "add", f"{taken}/32", "dev", "lo")
+    try:
+        code, output = two.carve("drain", "-e", "carve_drain=n1", "--check")
+    finally:
+        run("ip", "address", "del", f"{taken}/32", "dev", "lo")
+    words = f"{goes[0]}: stays where it was: its address {taken} is this node's, on lo"
+    assert code == 1 and words in output and all(f"{name}: would move" in output for name in goes[1:]), output
     output = two.good("drain", "-e", "carve_drain=n1")
     assert re.search(rf"{goes[0]}: moved from n1 to n2", output), output
     assert set(two.where().values()) == {"n2"} and _addresses(two) == given
@@ -163,6 +171,10 @@ def test_what_a_broken_move_has_set_aside_is_put_right_by_apply(two: Two, arrive
             journey._leave(box("x-1"))
         code, output = two.carve("restore", "--container", "x-1", "--to", "n2", "--place", "/nowhere")
         assert code == 1 and "there is a container x-1 on n1 already" in output, output
+        two.manifest["containers"]["x-1"]["node"] = "n2"
+        output = two.good("migrate", "-e", "carve_move=x-1", "--check")
+        two.manifest["containers"]["x-1"]["node"] = "n1"
+        assert "by a restart (it is set aside by a move that did not end, which goes on first)" in output, output
     code, output = two.carve("plan")
     assert code == 2 and ("discard" if arrived else "return") in output, output
     two.good("apply", "--yes")

@@ -133,19 +133,28 @@ def _template(host: Host, record: Record, build: str) -> tuple[str, bool]:
     return version, builder.build_of(host.paths, name, version) != build
 
 
-def bridges_of(networks: Mapping[str, Mapping[str, Any]], needed: Collection[str]) -> set[str]:
-    """Those bridges that containers which are to come need, and that are made for them."""
-    return {body["bridge"] for body in networks.values() if body.get("bridge") in needed}
-
-
 def make_bridges(host: Host, fleet: str, networks: Mapping[str, Mapping[str, Any]], needed: Collection[str]) -> None:
     """Make those bridges of the fleet that containers which are to come need; those of others are used as they are."""
+    for wanted in _bridges_to_make(host, fleet, networks, needed):
+        bridges.ensure(host.paths, fleet, wanted)
+
+
+def bridges_to_come(
+    host: Host, fleet: str, networks: Mapping[str, Mapping[str, Any]], needed: Collection[str]
+) -> set[str]:
+    """Those bridges that would be made for containers which are to come."""
+    return {wanted["bridge"] for wanted in _bridges_to_make(host, fleet, networks, needed)}
+
+
+def _bridges_to_make(
+    host: Host, fleet: str, networks: Mapping[str, Mapping[str, Any]], needed: Collection[str]
+) -> Iterator[dict[str, Any]]:
     found = bridges.observe(host.paths)
     for name, body in networks.items():
         if body.get("bridge") in needed:
             wanted, seen = wanted_bridge(name, body), found.get(body["bridge"])
             if seen is None or (seen.fleet == fleet and not (seen.exists and seen.recorded == wanted)):
-                bridges.ensure(host.paths, fleet, wanted)
+                yield wanted
 
 
 def clear_abandoned(host: Host) -> None:

@@ -180,7 +180,7 @@ class _Journey:
         before = note.read(self._aside) or Note()
         self._was_running, self._asked = before.running, before.asked
         if before.handed_to not in (None, self._remote.node):
-            raise MoveError(f"it may run on {before.to}; move it there again, or let {before.to} answer an apply")
+            raise MoveError(preflight.elsewhere(before.to))
         if not self._asked:
             self._come_back(record)
             return False

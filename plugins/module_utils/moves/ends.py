@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from .. import desired, lock
+from ..engines import lxc
 from ..failure import failure
 from ..host import Host, apparmor_enabled
 from ..model import Problem
@@ -28,80 +29,67 @@ Result = dict[str, Any]
 def at_destination(params: Mapping[str, Any], check: bool = False, host: Host | None = None) -> Result:
     """Open or close what the source of a move speaks to; to check, say what it would be told."""
     host = host or _host()
-    if check:
-        return _asked(params, host) if params["state"] == "open" else {"changed": False}
-    host.paths.make()
     if params["state"] == "closed":
-        session.close(host.paths, params["session"])
-        return {"changed": True}
-    networks, problems = _networks(params)
-    if not params.get("key"):
-        problems.append("key is missing: what carve.vps.departure returned, state: prepared")
-    if problems:
-        return failure(problems)
-    try:
-        with lock.held(host.paths, True, {"doing": "a move"}, _PATIENCE):
-            arrival.make_bridges(host, params["fleet"], networks, params.get("bridges") or [])
-        opened = session.open_for(
-            host.paths, params["session"], params["key"], params.get("address"), params.get("port")
-        )
-    except (MoveError, lock.Busy, OSError) as error:
-        return failure([str(error)])
-    return {"changed": True, "port": opened[0], "host_key": opened[1]}
-
-
-def _asked(params: Mapping[str, Any], host: Host) -> Result:
-    networks, problems = _networks(params)
-    problems += session.lacking()
-    if problems:
-        return failure(problems)
-    to_come = arrival.bridges_of(networks, params.get("bridges") or [])
-    answers = {}
-    try:
-        with lock.held(host.paths, True, {"doing": "a look before a move"}, _PATIENCE):
-            for name, question in (params.get("questions") or {}).items():
-                verdict = arrival.judge(host, name, question, to_come)
-                answers[name] = {"reasons": verdict.reasons, "live": verdict.live}
-    except (MoveError, lock.Busy, OSError) as error:
-        return failure([str(error)])
-    return {"changed": False, "answers": answers}
-
-
-def _networks(params: Mapping[str, Any]) -> tuple[dict[str, dict[str, Any]], list[str]]:
+        if not check:
+            session.close(host.paths, params["session"])
+        return {"changed": not check}
+    fleet, bridges = params["fleet"], params.get("bridges") or []
     problems: list[Problem] = []
     networks = desired.networks_of(params.get("networks") or {}, problems)
-    return networks, [str(problem) for problem in problems]
+    errors = [str(problem) for problem in problems]
+    if not (check or params.get("key")):
+        errors.append("key is missing: what carve.vps.departure returned, state: prepared")
+    if errors:
+        return failure(errors)
+    try:
+        if check:
+            with lock.held(host.paths, False, {}, _PATIENCE):
+                to_come = arrival.bridges_to_come(host, fleet, networks, bridges)
+                told = preview.answers(host, params.get("questions") or {}, to_come)
+            return {"changed": False, "answers": told}
+        host.paths.make()
+        with lock.held(host.paths, True, {"doing": "a move"}, _PATIENCE):
+            arrival.make_bridges(host, fleet, networks, bridges)
+        where = (params.get("address"), params.get("port"))
+        port, host_key = session.open_for(host.paths, params["session"], params["key"], *where)
+    except (MoveError, lock.Busy, OSError) as error:
+        return failure([str(error)])
+    return {"changed": True, "port": port, "host_key": host_key}
 
 
 def at_source(params: Mapping[str, Any], check: bool, host: Host | None = None) -> Result:
     """Make ready to send containers, or send them; to check, say what would become of them."""
     host = host or _host()
     names, ident, method = list(params["containers"]), params["session"], params.get("method") or preflight.AUTO
+    destination, ready = params.get("destination") or params.get("address"), params["state"] == "prepared"
     problems = departure.problems(host, params["fleet"], names)
     if problems:
         return failure(problems)
-    if check and params["state"] == "prepared":
-        asked = preview.questions(host, names, method)
-        return {"changed": False, "bridges": departure.bridges(host, names), "questions": asked}
-    if check:
-        return _result({name: preview.outcome(host, name, method, params.get("answers")) for name in names})
-    host.paths.make()
     try:
-        if params["state"] == "prepared":
-            # Not under a move that is under way between the same two nodes: the key would be another one.
-            with lock.held(host.paths, True, {"fleet": params["fleet"], "doing": "a move"}, _PATIENCE):
-                key = departure.prepare(host, ident)
-            return {"changed": False, "key": key, "bridges": departure.bridges(host, names)}
-        with lock.held(host.paths, True, {"fleet": params["fleet"], "doing": "a move"}, _PATIENCE):
-            where = (params["address"], params["port"], params["host_key"])
-            remote = Remote(host.paths.move(ident), params.get("destination") or params["address"], *where)
-            moves = _each(host, names, remote, method)
-    except (MoveError, lock.Busy, OSError) as error:
+        if not check:
+            host.paths.make()
+        # Not under a move that is under way between the same two nodes: the key would be another one.
+        with lock.held(host.paths, not check, {"fleet": params["fleet"], "doing": "a move"}, _PATIENCE):
+            if check and ready:
+                asked = preview.questions(host, names, method)
+                return {"changed": False, "bridges": departure.bridges(host, names), "questions": asked}
+            if check:
+                told = params.get("answers")
+                return _result({name: preview.outcome(host, name, method, destination, told) for name in names})
+            if ready:
+                return {"changed": False, "key": departure.prepare(host, ident),
+                        "bridges": departure.bridges(host, names)}  # fmt: skip
+            if not params["port"]:
+                return failure([f"nothing was moved: {destination} lets nobody in"])
+            remote = Remote(
+                host.paths.move(ident), str(destination), params["address"], params["port"], params["host_key"]
+            )
+            return _result(_each(host, names, remote, method))
+    except (MoveError, lxc.EngineError, lock.Busy, OSError) as error:
         return failure([str(error)])
     finally:
-        if params["state"] == "done":
+        if not (ready or check):
             session.close(host.paths, ident)
-    return _result(moves)
 
 
 def _result(moves: Mapping[str, Any]) -> Result:

@@ -79,5 +79,10 @@ def choose(host: Host, box: Box, wanted: str, lacks: Sequence[str]) -> Choice:
     return Choice(RESTART if why_not else LIVE, why_not)
 
 
+def elsewhere(node: str | None) -> str:
+    """What is said of a container that may run on another node than it is to be moved to."""
+    return f"it may run on {node}; move it there again, or let {node} answer an apply"
+
+
 def _may_go_live(box: Box, wanted: str) -> bool:
     return bool(box.pid) and (wanted == LIVE or (wanted == AUTO and checkpoint.is_declared(box)))

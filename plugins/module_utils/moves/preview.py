@@ -4,23 +4,28 @@
 
 """What would become of a move: both sides are asked what the move itself asks them first, and nothing is done.
 
-There is no line between the two nodes then; what they say goes by the controller.
+There is no line between the two nodes then; what they say goes by the controller. The source says what is to be asked
+(``questions``), the destination answers (``answers``), the source draws the conclusion (``outcome``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from ..checkpoint import suspend
 from ..engines import lxc
 from ..host import Box, Host
-from . import preflight
-from .departure import MOVED, STAYED, look_up
+from ..record import Record
+from . import arrival, note, preflight, session
+from .departure import MOVED, STAYED, UNKNOWN, look_up
+from .note import Note
 from .remote import MoveError
 
-_NOT_ASKED: Mapping[str, list[str]] = {"reasons": [], "live": []}
-_SILENT: Mapping[str, list[str]] = {"reasons": ["its destination did not answer"], "live": []}
+_NOT_ASKED: Mapping[str, Any] = {"reasons": [], "live": []}
+_SILENT: Mapping[str, Any] = {"reasons": ["its destination did not answer"], "live": []}
+_ASIDE = "it is set aside by a move that did not end, which goes on first"
 
 
 def questions(host: Host, names: Sequence[str], wanted: str) -> dict[str, Any]:
@@ -28,38 +33,75 @@ def questions(host: Host, names: Sequence[str], wanted: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in names:
         record, aside = look_up(host, name)
-        # One that is set aside is asked about by the move itself: whether it is there is all that matters.
-        if record is not None and not aside:
+        if record is not None:
             try:
-                asked = preflight.question(host, _box(host, name, record), wanted)
-            except MoveError:
+                asked = preflight.question(host, _box(host, record, aside), wanted)
+            except (MoveError, OSError):
                 continue  # ``outcome`` says so
-            found[name] = {**preflight.about(host, record), **asked}
+            handed = aside and _note(host, name).asked
+            found[name] = {**preflight.about(host, record), **asked, "handed": handed}
     return found
 
 
-def outcome(host: Host, name: str, wanted: str, answers: Mapping[str, Any] | None) -> dict[str, Any]:
+def answers(host: Host, asked: Mapping[str, Any], to_come: Collection[str]) -> dict[str, Any]:
+    """At the destination: what forbids that each container comes, and that it is made anew of its memory.
+
+    ``to_come``: the bridges that would be made for them.
+    """
+    return {name: _answer(host, name, question, to_come) for name, question in asked.items()}
+
+
+def _answer(host: Host, name: str, question: Mapping[str, Any], to_come: Collection[str]) -> dict[str, Any]:
+    lacking = session.lacking()
+    if not os.path.isdir(host.paths.base):
+        lacking.append(f"{host.paths.base} is not there; run carve.vps.bootstrap")
+    if lacking:
+        return {"reasons": lacking, "live": []}
+    try:
+        if question.get("handed") and arrival.arrived(host, name, question)["arrived"]:
+            return {"reasons": [], "live": []}
+        verdict = arrival.judge(host, name, question, to_come)
+    except (MoveError, lxc.EngineError, OSError, ValueError) as error:
+        return {"reasons": [str(error)], "live": []}
+    return {"reasons": verdict.reasons, "live": verdict.live}
+
+
+def outcome(
+    host: Host, name: str, wanted: str, destination: str | None, told: Mapping[str, Any] | None
+) -> dict[str, Any]:
     """At the source: what would become of a container, in the form of the move's own result.
 
-    ``answers`` is what the destination has said, by container; nothing where it was not to be asked.
+    ``told`` is what the destination has said, by container; nothing where it was not to be asked.
     """
     record, aside = look_up(host, name)
-    if record is None or aside:
-        live = suspend.is_suspended(f"{host.paths.departing}/{name}")
-        return _result(MOVED, preflight.Choice(preflight.LIVE if live else preflight.RESTART))
-    box = _box(host, name, record)
+    if record is None:
+        return _result(STAYED, preflight.Choice(), f"{name} is not on this node")
     try:
+        handed_to = _note(host, name).handed_to if aside else None
+        if handed_to not in (None, destination):
+            return _result(UNKNOWN, preflight.Choice(), preflight.elsewhere(handed_to))
+        box = _box(host, record, aside)
         preflight.question(host, box, wanted)
-        answer = _NOT_ASKED if answers is None else answers.get(name, _SILENT)
+        answer = _NOT_ASKED if told is None else told.get(name, _SILENT)
         if answer["reasons"]:
-            raise MoveError("; ".join([*preflight.own_reasons(host, box, wanted), *answer["reasons"]]))
+            mine = [] if aside else preflight.own_reasons(host, box, wanted)
+            raise MoveError("; ".join([*mine, *answer["reasons"]]))
+        if aside:
+            live = suspend.is_suspended(box.directory) and wanted != preflight.RESTART
+            return _result(MOVED, preflight.Choice(preflight.LIVE if live else preflight.RESTART, (_ASIDE,)))
         return _result(MOVED, preflight.choose(host, box, wanted, answer["live"]))
-    except MoveError as error:
+    except (MoveError, OSError) as error:
         return _result(STAYED, preflight.Choice(), str(error))
 
 
-def _box(host: Host, name: str, record: Any) -> Box:
-    return Box(record, host.paths.container(name), lxc.init_pid(host, name))
+def _box(host: Host, record: Record, aside: bool) -> Box:
+    if aside:
+        return Box(record, f"{host.paths.departing}/{record.name}")
+    return Box(record, host.paths.container(record.name), lxc.init_pid(host, record.name))
+
+
+def _note(host: Host, name: str) -> Note:
+    return note.read(f"{host.paths.departing}/{name}") or Note()
 
 
 def _result(result: str, choice: preflight.Choice, error: str | None = None) -> dict[str, Any]:

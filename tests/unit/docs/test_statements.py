@@ -38,7 +38,7 @@ INNER = {
     "carve_rollouts", "carve_tried", "carve_wanted",
     # Of moves.
     "carve_arrival", "carve_departure", "carve_found", "carve_group", "carve_label", "carve_moved", "carve_moves",
-    "carve_moving", "carve_target",
+    "carve_moving", "carve_target", "carve_would_stay",
     # Of snapshots and backups.
     "carve_all", "carve_asked", "carve_backup", "carve_here", "carve_holders", "carve_missing",
 }  # fmt: skip
