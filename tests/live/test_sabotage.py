@@ -22,6 +22,7 @@ from ansible_collections.carve.vps.tests.lab.support import CARVE
 
 INCOMING = f"/var/lib/carve/incoming/containers/{NAME}"
 WIRE = "ens6"  # between the two machines
+PATIENCE = 1200  # seconds until a move that goes wrong has to be over; where other tests run beside, it takes its time
 # CRIU, but for what happens first at one of its commands.
 _SABOTAGED = """#!/bin/sh
 case "$1" in {command}) {does} ;; esac
@@ -125,7 +126,7 @@ def test_a_destination_whose_program_is_killed_while_it_makes_it_anew(whole: Liv
     """It is asked again, and makes nothing twice of the same images."""
     with _asked_for(whole) as process:
         whole.other().run("pkill -KILL -f '^/usr/bin/python3 -IS /usr/lib/carve/arrive'")
-        output, _nothing = process.communicate(timeout=400)
+        output, _nothing = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, output
     whole.at = whole.other()
 
@@ -159,7 +160,7 @@ def _asked_for(live: Live) -> Iterator[subprocess.Popen[str]]:
 
 
 def _said(process: subprocess.Popen[str]) -> str:
-    output, _nothing = process.communicate(timeout=400)
+    output, _nothing = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1, output
     return " ".join(output.split())
 
