@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 
 import pytest
-from ansible_collections.carve.vps.plugins.module_utils.moves import arrive, remote, session
+from ansible_collections.carve.vps.plugins.module_utils.moves import answer, arrive, remote, session
 from ansible_collections.carve.vps.plugins.module_utils.paths import Paths
 
 SERVER = "rsync --server -lHogDtpAXrSe.iLsfxCIvu --delete --stats -@-1 --numeric-ids . "
@@ -23,6 +25,14 @@ AGAIN = "rsync --server -lHogDtpAXIRSe.LsfxCIvu --stats -@-1 --numeric-ids . "
 def test_rsync_may_write_what_a_move_sends(place: str) -> None:
     assert arrive._SENDING.fullmatch(SERVER + place)
     assert arrive._SENDING.fullmatch(AGAIN + place)
+
+
+def test_rsync_need_not_wait_for_what_only_answers_need() -> None:
+    """A container stands still while its last files and its memory are sent."""
+    script = f"import sys; import {arrive.__name__}; print(*(name for name in sys.modules if '.module_utils.' in name))"
+    environment = {"PYTHONPATH": ":".join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment)
+    assert {name.partition(".module_utils.")[2] for name in done.stdout.split()} == {"moves", "moves.arrive", "paths"}
 
 
 @pytest.mark.parametrize(
@@ -46,7 +56,7 @@ def test_rsync_may_write_what_a_move_sends(place: str) -> None:
 def test_nothing_else_is_run(command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("SSH_ORIGINAL_COMMAND", command)
     monkeypatch.setattr(arrive.os, "execv", lambda *_words: pytest.fail("a program was run"))
-    monkeypatch.setattr(arrive.arrival, "VERBS", {"adopt": lambda *_words: pytest.fail("something was done")})
+    monkeypatch.setattr(answer.arrival, "VERBS", {"adopt": lambda *_words: pytest.fail("something was done")})
     assert arrive.main([]) == 0
     assert "error" in json.loads(capsys.readouterr().out)
 
