@@ -228,6 +228,7 @@ def test_a_full_disk_leaves_nothing_half_made(fleet: Fleet) -> None:
     try:
         result = snapshot(fleet, "s", "t-snap-f")
         assert result["failed"] and "is full: no space is left of" in result["msg"], result["msg"]
+        assert "what was begun is removed" in result["msg"], result["msg"]
         assert kept("t-snap-f") == being_made() == set()
     finally:
         subprocess.run(["umount", Paths().snapshots], check=True)
