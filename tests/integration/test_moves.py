@@ -50,6 +50,8 @@ class Pair:
 
     def __init__(self, one: Node, other: Node, template: dict[str, Any]) -> None:
         self.one, self.other = one, other
+        # How often keys were exchanged in the last move.
+        self.connections = 0
         self.fleet = Fleet(FLEET, {"base": template})
         self.fleet.networks = {name: dict(options) for name, options in NETWORKS.items()}
         with other.here():
@@ -82,6 +84,9 @@ class Pair:
             with source.here():
                 return ends.at_source(options, check=False)
         finally:
+            with destination.here():
+                log = Path(Paths().move(SESSION), "log").read_text(encoding="utf-8")
+            self.connections = log.count("Accepted publickey")
             self.shut(destination)
 
     def previewed(self, source: Node, destination: Node, **more: Any) -> Result:
@@ -185,6 +190,7 @@ def test_there_and_back_with_everything_that_it_is(pair: Pair) -> None:
     result = pair.move(pair.one, pair.other)
     assert not result.get("failed"), result["msg"]
     assert result["moves"][NAME]["result"] == "moved" and result["moves"][NAME]["first_pass_bytes"] > 0
+    assert pair.connections == 1
     with pair.other.here():
         _has_lived(NAME)
         assert inside(NAME, "cat", "/etc/machine-id") == identity

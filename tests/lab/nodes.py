@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -19,10 +20,14 @@ from ansible_collections.carve.vps.tests.lab.support import LabFleet, Run
 
 _TEST = "test-"
 MakeMachines = Callable[..., list[Machine]]
+# For whoever works on these tests: machines stay, and are used again. To become nodes is most of a run's time.
+KEEP = bool(os.environ.get("CARVE_LAB_KEEP"))
 
 
 def remove_all() -> None:
     """Remove the machines that a broken run has left."""
+    if KEEP:
+        return
     for machine in machines():
         if machine.name.startswith(_TEST):
             machine.destroy()
@@ -38,7 +43,8 @@ def maker(kind: str) -> Iterator[MakeMachines]:
         first = len(made)
         for index in range(first, first + count):
             name = f"{_TEST}{kind}{version}-{chr(ord('a') + index)}"
-            made.append(Machine.create(name, version, index + 1, segment))
+            kept = KEEP and name in (machine.name for machine in machines())
+            made.append(Machine(name) if kept else Machine.create(name, version, index + 1, segment))
         # Side by side: most of the time they read what the image's boot left in memory.
         with ThreadPoolExecutor() as pool:
             list(pool.map(Machine.boot, made[first:]))
@@ -47,7 +53,7 @@ def maker(kind: str) -> Iterator[MakeMachines]:
     try:
         yield make
     finally:
-        for machine in made:
+        for machine in [] if KEEP else made:
             machine.destroy()
 
 
@@ -73,6 +79,10 @@ def pair(directory: Path) -> Iterator[Pair]:
         fleet = LabFleet(directory)
         fleet.node(one, carve_storage_device="/dev/vdb")
         fleet.node(two, OPERATOR, carve_storage_device="/dev/vdb", carve_storage_filesystem="xfs")
+        if KEEP and one.run("which lxc-start", check=False).startswith("0"):
+            again = fleet.play("bootstrap").ok()
+            yield Pair(fleet, one, two, again, again)
+            return
         predicted = fleet.play("bootstrap", "--check", "--limit", one.name).ok()
         for trace in (
             "which lxc-start",

@@ -75,12 +75,13 @@ def move(host: Host, name: str, remote: Remote, method: str = AUTO) -> dict[str,
     ``method`` is ``live``: with its memory, or not at all; ``restart``; or ``auto``: live where it is declared and
     possible, else by a restart, and why.
     """
-    journey = _Journey(host, name, remote, method)
-    try:
-        journey.run()
-    except (MoveError, lxc.EngineError, OSError) as error:
-        journey.clear_up()
-        return journey.report(STAYED if journey.at_home else UNKNOWN, str(error))
+    with remote.kept_open() as line:
+        journey = _Journey(host, name, line, method)
+        try:
+            journey.run()
+        except (MoveError, lxc.EngineError, OSError) as error:
+            journey.clear_up()
+            return journey.report(STAYED if journey.at_home else UNKNOWN, str(error))
     # They stay here, and can be used again when the container comes back.
     left = len(shelf.listed(host.paths, name))
     return {**journey.report(MOVED), **({"snapshots_left": left} if left else {})}
@@ -245,7 +246,7 @@ class _Journey:
             self._numbers["memory_s"] = round(time.monotonic() - began, 2)
 
     def _send_images(self, directory: str, name: str) -> int:
-        return self._remote.copy(f"{directory}/{name}", f"containers/{self._name}/{name}")
+        return self._remote.copy(f"{directory}/{name}", f"containers/{self._name}/{name}", shrunk=True)
 
     def _leave(self, box: Box) -> None:
         """Stop it, or suspend it, and set it aside. Where that fails it runs here again."""

@@ -10,6 +10,8 @@ The key is made for one move and lies in ``/run``; it opens nothing but ``arrive
 from __future__ import annotations
 
 import contextlib
+import copy
+import itertools
 import json
 import os
 import stat
@@ -29,6 +31,10 @@ _VANISHED = 24
 _CODES = {11: ": a file could not be written or read, as on a full disk", 12: ": the connection broke"}
 # Seconds by which the times of files may be behind the clock; it is no harm to look at a file once too often.
 _CLOCK = 2.0
+# Memory: what programs keep there shrinks to a fraction, and level 1 costs no time where it does not (docs/
+# live-migration.md has the figures). Files are mostly compressed already where they are large.
+_SHRUNK = ("-z", "--compress-choice=zstd", "--compress-level=1")
+_OPENING = 10.0  # seconds after which nobody waits for a connection to be there
 _ASKING_AGAIN = 60.0  # seconds in which a line that broke may come back
 
 
@@ -47,6 +53,7 @@ class Remote:
         # Its name in the inventory.
         self.node = node
         self._address = address
+        self._directory, self._lines = directory, itertools.count()
         # Containers of one template move side by side; their template goes once.
         self.sending_templates = threading.Lock()
         self._host_part = f"[{address}]" if ":" in address else address
@@ -58,6 +65,29 @@ class Remote:
             "-o", "HostKeyAlias=carve-destination", "-o", "StrictHostKeyChecking=yes", "-o", "ConnectTimeout=10",
             "-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=4", "-o", "LogLevel=ERROR", "-l", "root",
         ]  # fmt: skip
+
+    @contextlib.contextmanager
+    def kept_open(self) -> Iterator[Remote]:
+        """The same, over one connection for all that is asked and sent meanwhile (ssh_config(5), ControlMaster).
+
+        Keys are exchanged once then, before a container stands still. Where there is no such connection, or it breaks,
+        each call makes one of its own.
+        """
+        socket = f"{self._directory}/{next(self._lines)}"
+        # It ends with the thread that has it, whatever becomes of the program (prctl(2), PR_SET_PDEATHSIG).
+        command = ["/usr/bin/setpriv", "--pdeathsig", "TERM", *self._ssh, "-M", "-S", socket, "-N", self._address]
+        nothing = subprocess.DEVNULL
+        master = subprocess.Popen(command, stdin=nothing, stdout=nothing, stderr=nothing)
+        line = copy.copy(self)
+        line._ssh = [*self._ssh, "-S", socket]
+        try:
+            deadline = time.monotonic() + _OPENING
+            while not os.path.exists(socket) and master.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.02)
+            yield line
+        finally:
+            master.terminate()
+            master.wait()
 
     def ask(self, verb: str, name: str, content: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """What the destination answers. Raises ``MoveError`` with its words, ``LineBroken`` where there are none."""
@@ -87,11 +117,12 @@ class Remote:
                     raise
             time.sleep(1)
 
-    def copy(self, source: str, destination: str, since: float | None = None) -> int:
+    def copy(self, source: str, destination: str, since: float | None = None, shrunk: bool = False) -> int:
         """Make ``destination``, below the other node's ``incoming/``, what ``source`` is; the bytes that went there.
 
-        ``since``: of a second pass, when the first began. What was written to after that is not judged by its size and
-        time, which may be as they were: of a mapped page that is written twice, only the first time counts.
+        ``shrunk``: compressed on its way. ``since``: of a second pass, when the first began. What was written to after
+        that is not judged by its size and time, which may be as they were: of a mapped page that is written twice, only
+        the first time counts.
         """
         sent = 0
         written = b"" if since is None else b"\0".join(_written(source, since))
@@ -100,7 +131,8 @@ class Remote:
             # What else the files and their directories are, the pass over everything puts right.
             how = ["-aHS", "--force", "--ignore-times", "--from0", "--files-from=-", "--ignore-missing-args"]
             sent = self._rsync(how, source, destination, written)
-        how = ["-aHAXS", "--delete", *(f"--filter=-x trusted.overlay.{name}" for name in _FOREIGN)]
+        how = ["-aHAXS", *(_SHRUNK if shrunk else ()), "--delete"]
+        how += [f"--filter=-x trusted.overlay.{name}" for name in _FOREIGN]
         return sent + self._rsync(how, source, destination)
 
     def _rsync(self, how: list[str], source: str, destination: str, names: bytes = b"") -> int:
