@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Fixtures of the tests of live moves: the lab's two nodes, and a database on one of them."""
+"""Fixtures of the long tests on the lab's two nodes; for live moves, a database on one of them."""
 
 from __future__ import annotations
 
