@@ -22,7 +22,7 @@ _RSYNC = "/usr/bin/rsync"
 _LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 # What rsync itself makes of the options in remote.py, and the places that arrival.py makes.
 _SENDING = re.compile(
-    r"rsync --server -[A-Za-z.]+( --compress-level=1 --compress-choice=zstd)?( --delete| --force)?"
+    r"rsync --server -[A-Za-z.]+( --compress-level=1| --compress-choice=zstd| --delete| --force)*"
     r" --stats -@-1 --numeric-ids \. "
     rf"(containers/{_LABEL}/((disk/)?(upper|copy)|memory(\.ahead)?)|templates/{_LABEL}/[0-9a-f]+-[0-9a-f]+)/"
 )
