@@ -79,15 +79,15 @@ def pair(directory: Path) -> Iterator[Pair]:
         fleet = LabFleet(directory)
         fleet.node(one, carve_storage_device="/dev/vdb")
         fleet.node(two, OPERATOR, carve_storage_device="/dev/vdb", carve_storage_filesystem="xfs")
-        if KEEP and one.run("which lxc-start", check=False).startswith("0"):
-            again = fleet.play("bootstrap").ok()
-            yield Pair(fleet, one, two, again, again)
-            return
-        predicted = fleet.play("bootstrap", "--check", "--limit", one.name).ok()
-        for trace in (
-            "which lxc-start",
-            "findmnt /dev/vdb",
-            "ls /etc/carve /var/lib/carve /etc/sysctl.d/80-carve.conf",
-        ):
-            assert not one.run(trace, check=False).startswith("0"), trace
-        yield Pair(fleet, one, two, predicted, fleet.play("bootstrap").ok())
+        yield Pair(fleet, one, two, *_bootstrapped(fleet, one))
+
+
+def _bootstrapped(fleet: LabFleet, one: Machine) -> tuple[Run, Run]:
+    """What bootstrap has said, first in check mode and then in earnest."""
+    if KEEP and one.run("which lxc-start", check=False).startswith("0"):
+        again = fleet.play("bootstrap").ok()
+        return again, again
+    predicted = fleet.play("bootstrap", "--check", "--limit", one.name).ok()
+    for trace in ("which lxc-start", "findmnt /dev/vdb", "ls /etc/carve /var/lib/carve /etc/sysctl.d/80-carve.conf"):
+        assert not one.run(trace, check=False).startswith("0"), trace
+    return predicted, fleet.play("bootstrap").ok()
