@@ -82,11 +82,12 @@ class Pair:
         options = self.options(source, destination)
         try:
             with source.here():
-                return ends.at_source(options, check=False)
-        finally:
+                result = ends.at_source(options, check=False)
             with destination.here():
                 log = Path(Paths().move(SESSION), "log").read_text(encoding="utf-8")
             self.connections = log.count("Accepted publickey")
+            return result
+        finally:
             self.shut(destination)
 
     def previewed(self, source: Node, destination: Node, **more: Any) -> Result:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import http.server
 import json
@@ -67,6 +68,15 @@ class LabFleet:
             f'#!/bin/sh\necho "$*" >>{shlex.quote(str(self._calls))}\nexec ssh "$@"\n', encoding="utf-8"
         )
         self._ssh.chmod(0o755)
+
+    @contextmanager
+    def borrowed(self) -> Iterator[None]:
+        """What is declared meanwhile is forgotten after it: other tests have the same fleet."""
+        before = copy.deepcopy(self.manifest)
+        try:
+            yield
+        finally:
+            self.manifest = before
 
     def node(self, machine: Machine, user: str = "root", **variables: Any) -> None:
         self.machines[machine.name] = machine

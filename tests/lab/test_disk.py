@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import re
 import shlex
@@ -79,13 +78,11 @@ class Limited:
 
 @pytest.fixture(scope="module")
 def limited(pair: Pair) -> Iterator[Limited]:
-    before = copy.deepcopy(pair.fleet.manifest)
     made = Limited(pair.fleet, (pair.one, pair.two))
-    with archives_served(tiny=tiny_archive()) as templates:
+    with pair.fleet.borrowed(), archives_served(tiny=tiny_archive()) as templates:
         pair.fleet.manifest["templates"] = templates
         yield made
         pair.fleet.carve("destroy", "-e", "carve_destroy=lab").ok()
-    pair.fleet.manifest = before
 
 
 def test_two_levels_hold_with_real_blocks_and_inodes(limited: Limited) -> None:

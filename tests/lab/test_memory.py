@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -33,12 +32,11 @@ def _cached(machine: Machine, name: str) -> int:
 @contextmanager
 def _emptied(fleet: LabFleet) -> Iterator[None]:
     """Whatever comes of it, the tests after this one find no containers."""
-    before = copy.deepcopy(fleet.manifest)
-    try:
-        yield
-    finally:
-        fleet.carve("destroy", "-e", "carve_destroy=lab")
-        fleet.manifest = before
+    with fleet.borrowed():
+        try:
+            yield
+        finally:
+            fleet.carve("destroy", "-e", "carve_destroy=lab")
 
 
 def test_what_is_guaranteed_is_kept_when_a_neighbour_fills_the_node(pair: Pair) -> None:

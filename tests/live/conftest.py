@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 
 import pytest
@@ -22,12 +21,10 @@ __all__ = ["_alone_in_this_lab", "make_machines", "pair"]
 @pytest.fixture(scope="module")
 def live(pair: Pair) -> Iterator[parts.Live]:
     """A database in a container on the first node, and a client on the second one."""
-    before = copy.deepcopy(pair.fleet.manifest)
-    with archives_served(base=parts.archive(), tiny=tiny_archive()) as templates:
+    with pair.fleet.borrowed(), archives_served(base=parts.archive(), tiny=tiny_archive()) as templates:
         pair.fleet.manifest["templates"] = templates
         made = parts.Live(pair.fleet, pair.one, pair.two)
         made.begin()
         yield made
         made.end()
         pair.fleet.carve("destroy", "-e", "carve_destroy=lab").ok()
-    pair.fleet.manifest = before

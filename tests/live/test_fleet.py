@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 import os
 import signal
@@ -96,13 +95,11 @@ def names(containers: dict[str, dict[str, object]]) -> set[str]:
 
 @pytest.fixture(scope="module")
 def twenty(pair: Pair) -> Iterator[Twenty]:
-    before = copy.deepcopy(pair.fleet.manifest)
-    with archives_served(tiny=tiny_archive(), base=rootfs_archive()) as templates:
+    with pair.fleet.borrowed(), archives_served(tiny=tiny_archive(), base=rootfs_archive()) as templates:
         made = Twenty(pair, templates)
         made.apply().ok()
         yield made
         made.fleet.carve("destroy", "-e", "carve_destroy=lab").ok()
-    pair.fleet.manifest = before
 
 
 def test_twenty_containers_are_placed_and_the_second_run_has_nothing_to_do(

@@ -246,7 +246,7 @@ class _Journey:
             self._numbers["memory_s"] = round(time.monotonic() - began, 2)
 
     def _send_images(self, directory: str, name: str) -> int:
-        return self._remote.copy(f"{directory}/{name}", f"containers/{self._name}/{name}", shrunk=True)
+        return self._remote.copy(f"{directory}/{name}", f"containers/{self._name}/{name}", compress=True)
 
     def _leave(self, box: Box) -> None:
         """Stop it, or suspend it, and set it aside. Where that fails it runs here again."""

@@ -31,9 +31,8 @@ _VANISHED = 24
 _CODES = {11: ": a file could not be written or read, as on a full disk", 12: ": the connection broke"}
 # Seconds by which the times of files may be behind the clock; it is no harm to look at a file once too often.
 _CLOCK = 2.0
-# Memory: what programs keep there shrinks to a fraction, and level 1 costs no time where it does not (docs/
-# live-migration.md has the figures). Files are mostly compressed already where they are large.
-_SHRUNK = ("-z", "--compress-choice=zstd", "--compress-level=1")
+# For memory, of which `./dev bench line` has measured it; the figures are in docs/live-migration.md.
+_COMPRESS = ("-z", "--compress-choice=zstd", "--compress-level=1")
 _OPENING = 10.0  # seconds after which nobody waits for a connection to be there
 _ASKING_AGAIN = 60.0  # seconds in which a line that broke may come back
 
@@ -117,10 +116,10 @@ class Remote:
                     raise
             time.sleep(1)
 
-    def copy(self, source: str, destination: str, since: float | None = None, shrunk: bool = False) -> int:
+    def copy(self, source: str, destination: str, since: float | None = None, compress: bool = False) -> int:
         """Make ``destination``, below the other node's ``incoming/``, what ``source`` is; the bytes that went there.
 
-        ``shrunk``: compressed on its way. ``since``: of a second pass, when the first began. What was written to after
+        ``compress`` it on its way. ``since``: of a second pass, when the first began. What was written to after
         that is not judged by its size and time, which may be as they were: of a mapped page that is written twice, only
         the first time counts.
         """
@@ -131,7 +130,7 @@ class Remote:
             # What else the files and their directories are, the pass over everything puts right.
             how = ["-aHS", "--force", "--ignore-times", "--from0", "--files-from=-", "--ignore-missing-args"]
             sent = self._rsync(how, source, destination, written)
-        how = ["-aHAXS", *(_SHRUNK if shrunk else ()), "--delete"]
+        how = ["-aHAXS", *(_COMPRESS if compress else ()), "--delete"]
         how += [f"--filter=-x trusted.overlay.{name}" for name in _FOREIGN]
         return sent + self._rsync(how, source, destination)
 

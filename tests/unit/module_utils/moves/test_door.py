@@ -16,7 +16,7 @@ from ansible_collections.carve.vps.plugins.module_utils.moves import answer, arr
 from ansible_collections.carve.vps.plugins.module_utils.paths import Paths
 
 SERVER = "rsync --server -lHogDtpAXrSe.iLsfxCIvu --delete --stats -@-1 --numeric-ids . "
-SHRUNK = SERVER.replace("--delete", "--compress-level=1 --compress-choice=zstd --delete")
+COMPRESSED = SERVER.replace("--delete", "--compress-level=1 --compress-choice=zstd --delete")
 AGAIN = "rsync --server -lHogDtpAXIRSe.LsfxCIvu --stats -@-1 --numeric-ids . "
 
 
@@ -26,7 +26,7 @@ AGAIN = "rsync --server -lHogDtpAXIRSe.LsfxCIvu --stats -@-1 --numeric-ids . "
 def test_rsync_may_write_what_a_move_sends(place: str) -> None:
     assert arrive._SENDING.fullmatch(SERVER + place)
     assert arrive._SENDING.fullmatch(AGAIN + place)
-    assert arrive._SENDING.fullmatch(SHRUNK + place)
+    assert arrive._SENDING.fullmatch(COMPRESSED + place)
 
 
 def test_rsync_need_not_wait_for_what_only_answers_need() -> None:
