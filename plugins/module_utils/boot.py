@@ -53,7 +53,7 @@ def start(host: Host) -> dict[str, Exception]:
             bridges.make(entry["fleet"], entry["wanted"])
         except Exception as error:  # noqa: BLE001 - a bridge that fails must not keep the others' containers down
             failures[name] = error
-    boxes = lxc.containers(host)
+    boxes = lxc.containers(host, failures)
     try:
         # In one go and before any container runs; each is asked for again when it starts.
         network.restore(boxes)
@@ -70,13 +70,17 @@ def _is_to_sleep(box: Box) -> bool:
 
 
 def stop(host: Host) -> dict[str, Exception]:
-    return power.stop_in_order(host, [box for box in lxc.containers(host) if box.pid is not None])
+    failures: dict[str, Exception] = {}
+    boxes = [box for box in lxc.containers(host, failures) if box.pid is not None]
+    return {**failures, **power.stop_in_order(host, boxes)}
 
 
 def again(host: Host, name: str) -> dict[str, Exception]:
     """Start a container that ended by itself, unless it is meant to be off by now."""
-    found = [box for box in lxc.containers(host) if box.name == name and box.pid is None]
-    return power.each(lambda box: power.start(host, box), [box for box in found if _is_to_run(box)])
+    unclear: dict[str, Exception] = {}
+    found = [box for box in lxc.containers(host, unclear) if box.name == name and box.pid is None and _is_to_run(box)]
+    failed = {one: error for one, error in unclear.items() if one == name}
+    return {**failed, **power.each(lambda box: power.start(host, box), found)}
 
 
 def _is_to_run(box: Box) -> bool:

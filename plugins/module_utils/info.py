@@ -11,9 +11,10 @@ from typing import Any
 from . import files, model, slots, usage
 from .checkpoint import look
 from .facets import disk
+from .failure import failure
 from .host import Box, Host, apparmor_enabled
 from .kernel import meters
-from .observe import observe
+from .observe import Observation, observe
 from .snapshots import shelf
 from .steps import ContainerSeen
 
@@ -21,7 +22,13 @@ from .steps import ContainerSeen
 def gather(host: Host | None = None) -> dict[str, Any]:
     """The node, its containers, templates and bridges. Changes nothing."""
     host = host or Host(apparmor=apparmor_enabled())
-    seen = observe(host)
+    try:
+        return _told(host, observe(host))
+    except TimeoutError as error:
+        return failure([str(error)])
+
+
+def _told(host: Host, seen: Observation) -> dict[str, Any]:
     node, boxes, cards = seen.node, seen.boxes, meters.pairs()
     return {
         "node": {

@@ -47,7 +47,7 @@ def run(
     try:
         with lock.held(host.paths, not check, _who(desired), float(params.get("lock_timeout") or 0)):
             return _locked(job)
-    except lock.Busy as error:
+    except (lock.Busy, TimeoutError) as error:
         return failure([str(error)])
 
 
@@ -86,8 +86,11 @@ def _locked(job: Job) -> dict[str, Any]:
     if changed and not job.check:
         statuses, failures = _carry_out(job, made, seen)
         clock.mark("apply")
-        seen = observe(host)
-        errors += failures or _residue(made, job.planner(desired, seen.node))
+        try:
+            seen = observe(host)
+            errors += failures or _residue(made, job.planner(desired, seen.node))
+        except TimeoutError as error:
+            errors += [*failures, f"what was done could not be looked at: {error}"]
         clock.mark("verify")
         changed = any(status not in (HELD, PLANNED) for status in statuses)
     if not made.errors:

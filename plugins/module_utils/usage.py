@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -169,6 +170,9 @@ def main(_arguments: list[str]) -> int:
     paths = Paths()
     paths.make()
     host = Host(paths=paths)
-    boxes = [box for box in lxc.containers(host) if box.pid]
+    unclear: dict[str, Exception] = {}
+    boxes = [box for box in lxc.containers(host, unclear) if box.pid]
     refresh(paths, host.cgroup, [Subject(box.name, box.record.uuid, box.record.slot, box.pid) for box in boxes])
-    return 0
+    for error in unclear.values():
+        sys.stderr.write(f"carve: {error}\n")
+    return 1 if unclear else 0

@@ -135,7 +135,10 @@ def brief(result: Result) -> list[str]:
 
 def pid(name: str) -> int:
     found = lxc.init_pid(host(), name)
-    assert found is not None, f"{name} does not run"
+    if found is None:
+        log = Path(host().paths.run, f"{name}.log")
+        told = log.read_text(encoding="utf-8", errors="replace") if log.exists() else "LXC has no log of it"
+        raise AssertionError(f"{name} does not run:\n{told}")
     return found
 
 

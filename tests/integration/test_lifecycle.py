@@ -7,11 +7,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from pathlib import Path
 
 import pytest
-from ansible_collections.carve.vps.plugins.module_utils import lock, reconcile, record
+from ansible_collections.carve.vps.plugins.module_utils import files, info, lock, reconcile, record
 from ansible_collections.carve.vps.plugins.module_utils.engines import lxc
 from ansible_collections.carve.vps.plugins.module_utils.host import Host
 from ansible_collections.carve.vps.plugins.module_utils.paths import Paths
@@ -59,6 +60,24 @@ def test_create_stop_keep_and_absent(fleet: Fleet) -> None:
     assert exists("t-one")
     assert brief(fleet.apply(ALL)) == ["destroy t-one"]
     assert not exists("t-one")
+
+
+def test_nothing_is_done_where_it_is_not_known_what_runs(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lxc, "_ANSWERING", 1)
+    fleet.declare("t-one", ram="128M")
+    fleet.apply()
+    born = start_time("t-one")
+    fleet.declare("t-one", ram="160M")
+    monitor = int(files.read(Paths().monitor("t-one")) or 0)
+    os.kill(monitor, signal.SIGSTOP)
+    try:
+        told = [fleet.check(), fleet.run(), info.gather(host())]
+    finally:
+        os.kill(monitor, signal.SIGCONT)
+    assert all("monitor of container t-one does not answer" in one["msg"] for one in told), told
+    assert start_time("t-one") == born
+    assert brief(fleet.apply()) == ["change t-one memory"]
+    assert start_time("t-one") == born
 
 
 def test_what_is_no_longer_declared_goes_only_by_leave(fleet: Fleet) -> None:

@@ -29,6 +29,8 @@ _HEADER = (
 )
 _GET_INIT_PID = 4  # lxc_cmd_t in src/lxc/commands.h, unchanged from LXC 2 to 6
 _SETTLING = 10  # seconds that a dying container's monitor may take to clear up
+# Seconds that a monitor may take to answer: it writes its log in between, and waits for the disk where that is busy.
+_ANSWERING = 60
 _HOOK = f"{LIBRARY}/hook"
 # What lxcfs shows a container of itself instead of the node (lxcfs(1)).
 _LXCFS = "/var/lib/lxcfs"
@@ -99,14 +101,24 @@ def strange_lines(host: Host, box: Box) -> tuple[tuple[str, ...], tuple[str, ...
     return (extra, missing) if extra or missing else (("lines in another order, repeated or blank",), ())
 
 
-def containers(host: Host) -> list[Box]:
-    """Every container of Carve's on the node, of whatever fleet, with its init's process id if it runs."""
+def containers(host: Host, unclear: dict[str, Exception] | None = None) -> list[Box]:
+    """Every container of Carve's on the node, of whatever fleet, with its init's process id if it runs.
+
+    Those of which nobody can tell whether they run are left out and put into ``unclear``, with the reason. Where that
+    is not given the first of them raises ``TimeoutError``.
+    """
     boxes = []
     for name in names(host):
         directory = host.paths.container(name)
         found = record.load(directory)
-        if found is not None and found.name == name:
+        if found is None or found.name != name:
+            continue
+        try:
             boxes.append(Box(found, directory, _settled_pid(host, name)))
+        except TimeoutError as error:
+            if unclear is None:
+                raise
+            unclear[name] = error
     return boxes
 
 
@@ -151,21 +163,30 @@ def names(host: Host) -> list[str]:
 
 
 def init_pid(host: Host, name: str) -> int | None:
-    """The process id of a running container's init, asked of its monitor; ``None`` when it does not run."""
+    """The process id of a running container's init, asked of its monitor; ``None`` when it does not run.
+
+    Raises ``TimeoutError`` where the monitor lives and does not answer: to take that for a container that is stopped
+    would be to start it twice, or to move its files away from under it.
+    """
     return _ask_for_init(host, name) or None
 
 
 def _ask_for_init(host: Host, name: str) -> int | None:
-    """``None`` when there is no monitor to ask, 0 when there is, but no init yet."""
+    """``None`` when there is no monitor to ask or it ends meanwhile, 0 when there is, but no init yet."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as sock:
-        sock.settimeout(5)
+        sock.settimeout(_ANSWERING)
         try:
             sock.connect(f"\0{host.paths.containers}/{name}/command")
             credentials = struct.pack("=iii", os.getpid(), os.getuid(), os.getgid())
             message = struct.pack("@iiP", _GET_INIT_PID, 0, 0)
             sock.sendmsg([message], [(socket.SOL_SOCKET, socket.SCM_CREDENTIALS, credentials)])
             answer = sock.recv(64)
-        except OSError:
+        except (TimeoutError, BlockingIOError) as error:  # the latter where too many wait for it already
+            raise TimeoutError(
+                f"LXC's monitor of container {name} does not answer, so whether it runs is not known; "
+                f"look for the process named [lxc monitor] {host.paths.containers} {name}"
+            ) from error
+        except ConnectionError:
             return None
     if len(answer) < 16:
         return None

@@ -40,7 +40,7 @@ def keep(host: Host, now: datetime) -> list[tuple[str, Exception]]:
     for name in sorted({*lxc.names(host), *shelf.containers(host.paths)}):
         try:
             _keep_one(host, name, now)
-        except (SnapshotError, lock.Busy, OSError) as error:
+        except (SnapshotError, lxc.EngineError, lock.Busy, OSError) as error:
             failures.append((name, error))
     return failures
 

@@ -30,7 +30,7 @@ def test_what_was_suspended_is_resumed_only_where_it_is_declared_to_run(
             (directory / "memory" if asleep else directory).mkdir(parents=True)
             fields = {"id": 101, "state": state, "autostart": True}
             boxes.append(Box(Record("f", directory.name, "d", "overlay", fields), str(directory)))
-    monkeypatch.setattr(lxc, "containers", lambda _host: boxes)
+    monkeypatch.setattr(lxc, "containers", lambda *_: boxes)
     monkeypatch.setattr(network, "restore", lambda _boxes: None)
     started: list[str] = []
     monkeypatch.setattr(power, "start_in_order", lambda _host, found: started.extend(box.name for box in found) or {})

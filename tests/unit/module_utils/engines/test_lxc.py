@@ -150,6 +150,29 @@ def test_the_monitor_is_asked_for_the_init(tmp_path: Path, answer: bytes, pid: i
         assert lxc.init_pid(host, "web") == pid
 
 
+def test_a_monitor_that_does_not_answer_is_no_stopped_container(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lxc, "_ANSWERING", 0.1)
+    host = boxes.host(tmp_path)
+    directory = Path(host.paths.container("web"))
+    directory.mkdir(parents=True)
+    batch = files.Batch()
+    record.Record("acme", "web", "d", "overlay", {"id": 20}).save(str(directory), batch)
+    batch.commit()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
+        server.bind(f"\0{host.paths.containers}/web/command")
+        server.listen(0)
+        with pytest.raises(TimeoutError, match=r"monitor of container web does not answer"):
+            lxc.init_pid(host, "web")
+        # The one who has just asked waits still: there is no room for another.
+        with pytest.raises(TimeoutError, match=r"monitor of container web does not answer"):
+            lxc.containers(host)
+        unclear: dict[str, Exception] = {}
+        assert lxc.containers(host, unclear) == [] and list(unclear) == ["web"]
+    assert [box.pid for box in lxc.containers(host)] == [None]
+
+
 def test_who_is_alive() -> None:
     assert lxc.is_alive(os.getpid())
     with subprocess.Popen(["true"]) as ended:
