@@ -60,6 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for row in _measured(pair, sizes):
             rows.append(row)
             print(*row, sep="\t", file=sys.stderr, flush=True)
+        pair.fleet.carve("destroy", "-e", "carve_destroy=lab").ok()  # the machines may be kept
     print(_table(rows))
     return 0
 
