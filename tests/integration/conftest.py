@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.carve.vps.plugins.module_utils import plan_templates, reconcile
+from ansible_collections.carve.vps.plugins.module_utils.engines import lxc
 from ansible_collections.carve.vps.tests.integration.support import (
     Fleet,
     force_remove,
@@ -43,3 +44,10 @@ def fleet(base_template: dict[str, Any]) -> Iterator[Fleet]:
     made = Fleet("carve-test", {"base": base_template})
     yield made
     made.destroy()
+
+
+@pytest.fixture
+def others_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide the containers of this machine's other fleets: they are not the test's to restart."""
+    real = lxc.names
+    monkeypatch.setattr(lxc, "names", lambda given: [name for name in real(given) if name.startswith("t-")])

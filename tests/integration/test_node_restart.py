@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -33,7 +32,7 @@ BRIDGE = "br-carvetest"
 
 
 @pytest.fixture
-def node(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fleet]:
+def node(fleet: Fleet, others_hidden: None) -> Fleet:
     """Three containers in order, one that does not start with the node, one that is declared stopped."""
     for order, name in enumerate(NAMES):
         network = {"eth0": {"on": "lan", "ip": [f"10.213.0.2{order}", f"fd00:213::2{order}"]}}
@@ -41,10 +40,7 @@ def node(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fleet]:
     fleet.declare("t-manual", ram="96M", autostart=False)
     fleet.declare("t-stopped", ram="96M", state="stopped")
     fleet.apply()
-    # Other fleets of this machine are not the test's to restart.
-    real = lxc.containers
-    monkeypatch.setattr(boot.lxc, "containers", lambda given: [one for one in real(given) if one.name.startswith("t-")])
-    yield fleet
+    return fleet
 
 
 def _forget_what_a_restart_forgets() -> None:

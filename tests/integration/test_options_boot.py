@@ -15,7 +15,6 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -41,11 +40,9 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @pytest.fixture(autouse=True)
-def _of_the_test_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def _of_the_test_alone(monkeypatch: pytest.MonkeyPatch, others_hidden: None) -> None:
     """Other fleets of this machine are not the test's to restart, nor to take snapshots of."""
-    real, shelves = lxc.containers, shelf.containers
-    monkeypatch.setattr(boot.lxc, "containers", lambda given: [one for one in real(given) if one.name.startswith("t-")])
-    monkeypatch.setattr(scheduled, "lxc", SimpleNamespace(names=lambda _host: ["t-kept"]))
+    shelves = shelf.containers
     monkeypatch.setattr(shelf, "containers", lambda paths: [name for name in shelves(paths) if name.startswith("t-")])
 
 
