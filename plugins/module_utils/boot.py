@@ -18,6 +18,7 @@ from .engines import lxc
 from .facets import network
 from .facets.boot import starts_with_node
 from .host import Box, Host, apparmor_enabled
+from .moves import setaside
 from .paths import Paths
 
 _PATIENCE = 600  # seconds that a run which is at work on the node may take
@@ -46,12 +47,20 @@ def main(arguments: list[str]) -> int:
 
 
 def start(host: Host) -> dict[str, Exception]:
-    """Make the bridges, then start what starts with the node. What went wrong, by name; the rest goes on."""
+    """Make the bridges, take back what moves have set aside and never handed over, start what starts with the node.
+
+    What went wrong, by name; the rest goes on.
+    """
     failures: dict[str, Exception] = {}
     for name, entry in sorted((files.read_json(host.paths.networks) or {}).items()):
         try:
             bridges.make(entry["fleet"], entry["wanted"])
         except Exception as error:  # noqa: BLE001 - a bridge that fails must not keep the others' containers down
+            failures[name] = error
+    for name in setaside.whole(host):
+        try:
+            setaside.put_back(host, name)
+        except OSError as error:
             failures[name] = error
     boxes = lxc.containers(host, failures)
     try:

@@ -106,12 +106,20 @@ def as_json(data: Any) -> str:
 
 
 def read(path: str) -> str | None:
-    """The text of a file, or ``None`` when it is not there. Bytes that are no text are told from all that is."""
+    """The text of a file, or ``None`` when it is not there. Bytes that are no text are told from all that is.
+
+    Lines end where the kernel ends them: a carriage return in some name is no end of one.
+    """
     try:
-        with open(path, encoding="utf-8", errors="replace") as handle:
+        with open(path, encoding="utf-8", errors="replace", newline="\n") as handle:
             return handle.read()
     except (FileNotFoundError, NotADirectoryError):
         return None
+
+
+def printable(text: str) -> str:
+    """A name of the kernel's as it can be told: bytes that are no UTF-8 (PEP 383) replaced."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def read_json(path: str) -> Any:
@@ -173,8 +181,9 @@ def remove_mounted_tree(path: str) -> None:
 
     That run's rm(1) may still be at work: what it removes first is fine.
     """
-    with open("/proc/self/mountinfo", encoding="utf-8") as handle:
-        points = [line.split()[4] for line in handle]
+    from .kernel import mountinfo  # here, for LXC's hook removes nothing
+
+    points = [mount.place for mount in mountinfo.of()]
     for point in sorted((p for p in points if p == path or p.startswith(f"{path}/")), reverse=True):
         syscalls.umount(point, syscalls.MNT_DETACH)
     if os.path.isdir(path) and not os.path.islink(path):

@@ -25,7 +25,7 @@ from .engines import lxc
 from .facets import disk, identity, memory, network
 from .host import Box, Host
 from .kernel import quota, syscalls
-from .moves import departure
+from .moves import setaside
 from .record import Record
 from .snapshots import shelf
 from .steps import Step
@@ -252,15 +252,15 @@ class Hands:
 
     def _container_return(self, step: Step) -> None:
         """Take back what a move has set aside and no other node has."""
-        ran = departure.was_running(self._host, step.name)
-        box = departure.put_back(self._host, step.name)
+        ran = setaside.was_running(self._host, step.name)
+        box = setaside.put_back(self._host, step.name)
         with self._guard:
             self._boxes[step.name] = box
         if ran:
             power.start(self._host, box)
 
     def _container_discard(self, step: Step) -> None:
-        departure.discard(self._host, step.name)
+        setaside.discard(self._host, step.name)
 
     def _container_destroy(self, step: Step) -> None:
         # First: without the container nobody could tell them from those of one that has moved and may come back.

@@ -14,10 +14,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from . import bridges, facets, record, runtime, store, trial
+from . import abilities, bridges, facets, record, runtime, trial
 from .checkpoint import look, suspend
 from .engines import lxc
-from .facets import checkpoint, disk, io, memory, network
+from .facets import checkpoint, disk, memory
 from .host import Box, Host
 from .kernel import loop
 from .moves import note, pace
@@ -74,7 +74,6 @@ def observe(
         )
     by_name = {box.name: box for box in boxes}
     own, foreign = _subordinate_ids()
-    online = _online()
     node = NodeSeen(
         containers=containers,
         aside=_set_aside(host),
@@ -84,13 +83,7 @@ def observe(
         bridges=bridges.observe(host.paths),
         runtime=runtime.installed(),
         own_runtime=runtime.digest(),
-        cpus=len(online),
-        online=online,
-        swap_limit=memory.swap_can_be_limited(host),
-        swap_alone=host.cgroup.version == 2,
-        cannot={**io.cannot(host), **network.cannot()},
-        quota=host.quota,
-        makers=store.makers(),
+        **abilities.of(host),
         ext4_grows=loop.ext4_grows(),
         foreign_ids=foreign,
         own_ids=own,
@@ -148,16 +141,6 @@ def _set_aside(host: Host) -> dict[str, ContainerSeen]:
 def _aside(directory: str) -> Aside:
     found = note.read(directory) or note.Note()
     return Aside(found.running, found.handed_to)
-
-
-def _online() -> frozenset[int]:
-    with open("/sys/devices/system/cpu/online", encoding="ascii") as handle:
-        text = handle.read().strip()
-    numbers: set[int] = set()
-    for part in text.split(","):
-        first, _sep, last = part.partition("-")
-        numbers.update(range(int(first), int(last or first) + 1))
-    return frozenset(numbers)
 
 
 def _subordinate_ids() -> tuple[tuple[tuple[int, int], ...], tuple[tuple[int, int], ...]]:

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from . import model, plan_differences, plan_disk, plan_power
+from . import model, plan_capabilities, plan_differences, plan_disk, plan_power
 from .definitions import Template
 from .desired import Desired
 from .plan_addresses import conflicts
@@ -65,32 +65,8 @@ def _capability_errors(containers: Mapping[str, Mapping[str, Any]], node: NodeSe
         if wanted["state"] == "absent":
             continue
         errors += [f"{name}: {reason}" for reason in node.lacks_for.get(name, ())]
-        errors += [f"{name}: {path}: {why}" for path in wanted if (why := _why_not(path, wanted, node))]
-        if wanted.get("cpu_set"):
-            missing = sorted(_numbers(wanted["cpu_set"]) - node.online)
-            if missing:
-                errors.append(
-                    f"{name}: cpu_set {wanted['cpu_set']} names processors that this node has not "
-                    f"({', '.join(map(str, missing))}); it has {node.cpus}"
-                )
-        if wanted.get("swap") is not None and wanted.get("ram") is None and not node.swap_alone:
-            errors.append(f"{name}: swap needs ram: beside it on a node with version 1 of control groups; write both")
-        if wanted.get("swap") is not None and not node.swap_limit:
-            errors.append(f"{name}: swap cannot be limited by this kernel; boot it with swapaccount=1, or delete swap:")
-        errors += plan_disk.errors(name, wanted, node.containers.get(name), node)
+        errors += plan_capabilities.errors(name, wanted, node.containers.get(name), node)
     return errors
-
-
-def _why_not(path: str, wanted: Mapping[str, Any], node: NodeSeen) -> str | None:
-    return None if wanted[path] is None else node.cannot.get(model.row_name(path))
-
-
-def _numbers(cpu_set: str) -> set[int]:
-    result: set[int] = set()
-    for part in cpu_set.split(","):
-        first, _sep, last = part.partition("-")
-        result.update(range(int(first), int(last or first) + 1))
-    return result
 
 
 def _runtime_step(node: NodeSeen) -> Step:

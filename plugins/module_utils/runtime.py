@@ -22,21 +22,22 @@ from .paths import LIBRARY
 # Everything that hook.py, boot.py, usage.py, moves/arrive.py and snapshots/scheduled.py import (a test holds the list
 # to that).
 MODULES = (
-    "beancounters", "boot", "bridges", "builder", "checkpoint/__init__", "checkpoint/criu", "checkpoint/fitness",
-    "checkpoint/look", "checkpoint/script", "checkpoint/sharing", "checkpoint/shot", "checkpoint/suspend",
-    "checkpoint/tree", "definitions", "desired", "engines/__init__", "engines/lxc", "facets/__init__", "facets/base",
-    "facets/boot", "facets/cards", "facets/checkpoint", "facets/cpu", "facets/devices", "facets/disk",
-    "facets/identity", "facets/io", "facets/memory", "facets/mounts", "facets/network", "facets/processes",
-    "facets/rlimits", "facets/security", "facets/sysctls", "facets/timezone", "facets/users", "files", "fullness",
-    "gate", "guard", "hook", "host", "images", "kernel/__init__", "kernel/announce", "kernel/apparmor", "kernel/aside",
-    "kernel/cgroup", "kernel/disks", "kernel/frames", "kernel/freezer", "kernel/graft", "kernel/inroot", "kernel/links",
-    "kernel/loop", "kernel/meters", "kernel/mounts", "kernel/namespaces", "kernel/netlink", "kernel/nft",
-    "kernel/probe", "kernel/quota", "kernel/shaping", "kernel/shift", "kernel/syscalls", "kinds", "lock",
-    "model/__init__", "model/container", "model/gate", "model/given", "model/network", "model/template",
-    "moves/__init__", "moves/answer", "moves/arrival", "moves/arrive", "moves/remote", "moves/room", "moves/session",
-    "paths", "plan_disk", "plan_networks", "power", "record", "removal", "rootfs", "slots", "snapshots/__init__",
-    "snapshots/schedule", "snapshots/scheduled", "snapshots/shelf", "snapshots/take", "steps", "store", "tally",
-    "trees", "units", "usage", "words",
+    "abilities", "beancounters", "boot", "bridges", "builder", "checkpoint/__init__", "checkpoint/criu",
+    "checkpoint/fitness", "checkpoint/look", "checkpoint/script", "checkpoint/sharing", "checkpoint/shot",
+    "checkpoint/suspend", "checkpoint/tree", "definitions", "desired", "engines/__init__", "engines/lxc",
+    "facets/__init__", "facets/base", "facets/boot", "facets/cards", "facets/checkpoint", "facets/cpu",
+    "facets/devices", "facets/disk", "facets/identity", "facets/io", "facets/memory", "facets/mounts", "facets/network",
+    "facets/processes", "facets/rlimits", "facets/security", "facets/sysctls", "facets/timezone", "facets/users",
+    "files", "fullness", "gate", "guard", "hook", "host", "images", "kernel/__init__", "kernel/announce",
+    "kernel/apparmor", "kernel/aside", "kernel/cgroup", "kernel/disks", "kernel/frames", "kernel/freezer",
+    "kernel/graft", "kernel/inroot", "kernel/links", "kernel/loop", "kernel/meters", "kernel/mountinfo",
+    "kernel/mounts", "kernel/namespaces", "kernel/netlink", "kernel/nft", "kernel/probe", "kernel/quota",
+    "kernel/shaping", "kernel/shift", "kernel/syscalls", "kinds", "lock", "model/__init__", "model/container",
+    "model/gate", "model/given", "model/network", "model/template", "moves/__init__", "moves/answer", "moves/arrival",
+    "moves/arrive", "moves/note", "moves/remote", "moves/room", "moves/session", "moves/setaside", "paths",
+    "plan_capabilities", "plan_disk", "plan_networks", "power", "record", "removal", "rootfs", "slots",
+    "snapshots/__init__", "snapshots/schedule", "snapshots/scheduled", "snapshots/shelf", "snapshots/take", "steps",
+    "store", "tally", "trees", "units", "usage", "words",
 )  # fmt: skip
 
 # Without site.py a start of Python takes half the time; Debian's own packages (pyroute2) are then named by hand.

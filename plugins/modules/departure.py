@@ -163,6 +163,10 @@ moves:
       description: What was sent of its template, where the destination had not the very same.
       type: int
       sample: 314572800
+    left_behind:
+      description: Why the copy here could not be removed, of one that serves at its destination. An apply tries again.
+      type: str
+      sample: "rm: cannot remove 'x': Input/output error"
     snapshots_left:
       description: How many snapshots of it stay on this node, if any.
       type: int

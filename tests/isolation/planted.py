@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import stat
@@ -14,11 +15,12 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.carve.vps.plugins.module_utils import info
 from ansible_collections.carve.vps.plugins.module_utils.paths import Paths
 from ansible_collections.carve.vps.tests.integration.support import box, inside, wait_for
 from ansible_collections.carve.vps.tests.isolation.attack import Attack, Report
 from ansible_collections.carve.vps.tests.isolation.canary import canary, no_canary, silenced
-from ansible_collections.carve.vps.tests.isolation.scene import ATTACKER, Scene
+from ansible_collections.carve.vps.tests.isolation.scene import ATTACKER, VICTIM, Scene
 
 _KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGNhcnZlLWF0dGFjay1rZXktb2Ytbm9ib2R5LWF0LWFsbA nobody"
 _LXC_ATTACH = Path(shutil.which("lxc-attach") or "/usr/bin/lxc-attach")
@@ -48,6 +50,20 @@ def _node_writes_often(scene: Scene, report: Report) -> str | None:
         _identity(scene, generation)
         scene.fleet.run()
     return silenced(scene, report)
+
+
+def _node_looks(scene: Scene, _report: Report) -> str | None:
+    """Carve looks at everything that it tells of the node, and puts right what there is to be put right."""
+    told = info.gather()["containers"]
+    assert "\ufffd" in told[ATTACKER]["observed"]["hostname"]
+    json.dumps(told, ensure_ascii=False).encode()
+    scene.fleet.apply()
+    return None if told[VICTIM]["state"] == "running" else f"the neighbour is {told[VICTIM]['state']}"
+
+
+def _forget_names(scene: Scene) -> None:
+    scene.attacker("sh", "-c", "umount /tmp/a*; rmdir /tmp/a*")
+    scene.restart()
 
 
 def _end_race(scene: Scene) -> None:
@@ -253,6 +269,23 @@ tell(planted=True)
         prepare=canary,
         harm=_node_writes,
         tidy=no_canary,
+    ),
+    Attack(
+        name="names planted where Carve reads",
+        tried="host name, interface, alias, mounts, of bytes that are no text or end a line; Carve looks and applies",
+        stopped_by="tables are read as the kernel writes them, and bytes that are no text replaced",
+        code=r"""
+call("sethostname", b"at\xfftacker", 9)
+for words in ([b"set", b"lo", b"alias", b"\xff\r\x0c"], [b"add", b"\xff\xfe", b"type", b"veth"]):
+    subprocess.run([b"ip", b"link", *words], check=True)
+for part in (b"\r", b"\x0c", b"\x0b", b"\x1c", b"\xc2\x85", b"\xe2\x80\xa8", b"\xff", b" - ", b"\r1 1 0:1 "):
+    name = b"a" + part + b"b"
+    os.mkdir(b"/tmp/" + name)
+    call("mount", name, b"/tmp/" + name, b"tmpfs", 0, None)
+tell(planted=True)
+""",
+        harm=_node_looks,
+        tidy=_forget_names,
     ),
     Attack(
         name="a link changed while Carve writes",

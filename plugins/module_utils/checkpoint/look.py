@@ -16,7 +16,7 @@ from typing import Any
 
 from .. import files, store
 from ..host import Box, Host
-from ..kernel import apparmor, mounts
+from ..kernel import apparmor, mountinfo
 from ..paths import SEARCH
 from . import fitness
 from .fitness import Look, Process
@@ -147,10 +147,8 @@ def _mounts(processes: tuple[Process, ...]) -> frozenset[tuple[str, str]]:
     for process in processes:
         if process.namespaces["mnt"] not in seen:
             seen.add(process.namespaces["mnt"])
-            for line in (files.read(f"/proc/{process.pid}/mountinfo") or "").splitlines():
-                head, _sep, tail = line.partition(" - ")
-                device, place, kind = head.split()[2], mounts.unescaped(head.split()[4]), tail.split()[0]
-                root = device if root is None and place == "/" else root
-                if kind != _OUR_FUSE and device != root:
-                    found.add((kind, place))
+            for mount in mountinfo.seen_by(process.pid):
+                root = mount.device if root is None and mount.place == "/" else root
+                if mount.kind != _OUR_FUSE and mount.device != root:
+                    found.add((files.printable(mount.kind), files.printable(mount.place)))
     return frozenset(found)

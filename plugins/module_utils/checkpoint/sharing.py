@@ -17,9 +17,9 @@ import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from .. import files
 from ..engines import lxc
-from ..kernel import mounts, namespaces, syscalls
+from ..kernel import mountinfo, namespaces, syscalls
+from ..kernel.mountinfo import Mount
 
 
 @dataclass(frozen=True)
@@ -35,15 +35,13 @@ class Receiver:
     master: str
 
 
-def receivers(pid: int, mountinfo: str) -> list[Receiver]:
-    """Those of one mount namespace (proc_pid_mountinfo(5))."""
+def receivers(pid: int, mounts: Iterable[Mount]) -> list[Receiver]:
+    """Those of one mount namespace, of which these are all mounts."""
     found = []
-    for line in mountinfo.splitlines():
-        words = line.partition(" - ")[0].split()
-        tags = dict(tag.partition(":")[::2] for tag in words[6:])
+    for mount in mounts:
+        tags = dict(tag.partition(":")[::2] for tag in mount.tags)
         if "master" in tags and "shared" not in tags:
-            root, place = (mounts.unescaped(word) for word in words[3:5])
-            found.append(Receiver(pid, place, words[2], root, tags["master"]))
+            found.append(Receiver(pid, mount.place, mount.device, mount.root, tags["master"]))
     return found
 
 
@@ -71,4 +69,4 @@ def separate(pids: Mapping[str, int]) -> None:
 
 
 def _unlike_in(pids: Mapping[str, int]) -> list[Receiver]:
-    return unlike(one for pid in pids.values() for one in receivers(pid, files.read(f"/proc/{pid}/mountinfo") or ""))
+    return unlike(one for pid in pids.values() for one in receivers(pid, mountinfo.seen_by(pid)))

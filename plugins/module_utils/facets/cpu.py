@@ -129,6 +129,15 @@ def settings(host: Host, fields: Mapping[str, Any]) -> list[tuple[str, str, str]
     return result
 
 
+def online() -> frozenset[int]:
+    """The numbers of the node's processors that are on (sysfs-devices-system-cpu)."""
+    numbers: set[int] = set()
+    for part in _all_cpus().split(","):
+        first, _sep, last = part.partition("-")
+        numbers.update(range(int(first), int(last or first) + 1))
+    return frozenset(numbers)
+
+
 def _all_cpus() -> str:
     with open("/sys/devices/system/cpu/online", encoding="ascii") as handle:
         return handle.read().strip()

@@ -57,7 +57,8 @@ def _observe(host: Host, box: Box) -> dict[str, Any]:
     if image is not None:
         found["disk"] = os.stat(image).st_size
         if "inodes" in recorded:
-            found["inodes"] = _inodes(box.directory, recorded["inodes"], found["disk"])
+            with contextlib.suppress(OSError):  # of an image that is damaged nothing is known
+                found["inodes"] = _inodes(box.directory, recorded["inodes"], found["disk"])
     elif quota.PROJECT in host.quota and (project := store.project_of(box.directory)):
         limits = quota.get(box.directory, quota.PROJECT, project)
         found.update(disk=limits.space, inodes=limits.inodes)

@@ -15,7 +15,7 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .. import rootfs
+from .. import files, rootfs
 from ..host import Box, Host
 from ..kernel import inroot, namespaces, syscalls
 from ..steps import Change
@@ -109,15 +109,6 @@ def _find_line(text: str, line: str, start: int) -> int:
     return f"\n{text}\n".find(f"\n{line}\n", start)
 
 
-def _look(root: int, path: str) -> str | None:
-    """A file's text to be told of: none when it is too large, without bytes that are no text."""
-    try:
-        text = inroot.read(root, path)
-    except OSError:
-        return None
-    return None if text is None else text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
 def _kernel_name(box: Box) -> str | None:
     try:
         fd = os.open(f"/proc/{box.pid}/ns/uts", os.O_RDONLY | os.O_CLOEXEC)
@@ -127,7 +118,7 @@ def _kernel_name(box: Box) -> str | None:
         syscalls.setns(fd, syscalls.CLONE_NEWUTS)
     finally:
         os.close(fd)
-    return os.uname().nodename
+    return files.printable(os.uname().nodename)
 
 
 def _observe(box: Box, kernel_name: str | None) -> dict[str, Any]:
@@ -135,8 +126,8 @@ def _observe(box: Box, kernel_name: str | None) -> dict[str, Any]:
     with rootfs.opened_for_reading(box) as root:
         if root is None:
             return {}
-        hosts_name, hosts = _read_hosts(_look(root, _HOSTS))
-        names = [(_look(root, _HOSTNAME) or "").strip() or None, hosts_name]
+        hosts_name, hosts = _read_hosts(inroot.look(root, _HOSTS))
+        names = [(inroot.look(root, _HOSTNAME) or "").strip() or None, hosts_name]
         if box.pid:
             names.append(kernel_name)
         seen: dict[str, Any] = {
@@ -145,9 +136,9 @@ def _observe(box: Box, kernel_name: str | None) -> dict[str, Any]:
             "hosts": hosts,
         }
         if "nameservers" in recorded:
-            seen["nameservers"], seen["search_domains"] = _read_resolv(_look(root, _RESOLV))
+            seen["nameservers"], seen["search_domains"] = _read_resolv(inroot.look(root, _RESOLV))
         if "ssh_keys" in recorded:
-            seen["ssh_keys"] = _split(_look(root, _KEYS) or "")[1] or []
+            seen["ssh_keys"] = _split(inroot.look(root, _KEYS) or "")[1] or []
         return seen
 
 

@@ -101,7 +101,16 @@ class Network(Facet):
         inside = namespaces.inside(lambda: _links_of(box))
         for interface, options in interfaces(box.record.fields).items():
             if interface in inside:
+                _give_back(box, inside[interface], options)
                 _apply(box, interface, {}, options)
+
+
+def _give_back(box: Box, link: netlink.Link, options: Mapping[str, Any]) -> None:
+    """What LXC gives an interface at a start, where somebody inside has changed it since: its memory has the change."""
+    given = {"address": options["mac"], "mtu": options.get("mtu", link.mtu)}
+    if given != {"address": link.mac, "mtu": link.mtu}:
+        entered = (syscalls.CLONE_NEWNET, f"/proc/{box.pid}/ns/net")
+        namespaces.inside(lambda: links.set_link(link.name, **given), entered)
 
 
 def interfaces(fields: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

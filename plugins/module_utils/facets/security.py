@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .. import files
 from ..host import Box, Host
 from ..words import CAPABILITIES
 from .base import OneOption
@@ -53,9 +54,12 @@ class Security(OneOption):
 def _dropped(box: Box) -> list[str]:
     """Of the capabilities that are to be dropped, those that init can never have (CapBnd, proc_pid_status(5))."""
     try:
-        with open(f"/proc/{box.pid}/status", encoding="utf-8") as handle:
-            bounding = next(int(line.split()[1], 16) for line in handle if line.startswith("CapBnd:"))
+        lines = (files.read(f"/proc/{box.pid}/status") or "").split("\n")
     except OSError:
+        lines = []
+    found = [int(line.split()[1], 16) for line in lines if line.startswith("CapBnd:")]
+    if not found:
         # The container ended while it was looked at.
         return []
+    bounding = found[0]
     return [name for name in box.record.fields["drop_capabilities"] if not bounding >> CAPABILITIES.index(name) & 1]

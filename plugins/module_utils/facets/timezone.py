@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
-from .. import rootfs
+from .. import files, rootfs
 from ..host import Box, Host
 from ..kernel import inroot
 from ..steps import Change
@@ -44,8 +44,8 @@ def _found(box: Box) -> str | None:
     with rootfs.opened_for_reading(box) as root:
         if root is None:
             return None
-        link = inroot.read_link(root, _LOCALTIME) or ""
-        named = inroot.read(root, _TIMEZONE) or ""
+        link = files.printable(inroot.read_link(root, _LOCALTIME) or "")
+        named = inroot.look(root, _TIMEZONE) or ""
     zone = link.partition(f"{_ZONES[1:]}/")[2]
     # Two places name it; one that differs from what was declared is what there is to tell.
     differing = [name for name in (zone, named.strip()) if name != box.record.fields["timezone"]]

@@ -61,6 +61,8 @@ def is_loaded() -> bool:
 def label_of(pid: int) -> str | None:
     """What confines a process, as ``PROFILE (MODE)``; nothing where AppArmor does not."""
     for place in ("apparmor/current", "current"):
-        with contextlib.suppress(OSError), open(f"/proc/{pid}/attr/{place}", encoding="utf-8") as handle:
-            return handle.read().strip().rstrip("\0") or None
+        with contextlib.suppress(OSError):
+            label = files.read(f"/proc/{pid}/attr/{place}")
+            if label is not None:
+                return label.strip().rstrip("\0") or None
     return None

@@ -11,10 +11,9 @@ import re
 import stat
 from dataclasses import dataclass
 
-from . import mounts
+from . import mountinfo
 
 _SYSFS = "/sys/dev/block"
-_MOUNTS = "/proc/self/mountinfo"
 
 
 @dataclass(frozen=True)
@@ -56,11 +55,9 @@ def holding(path: str) -> Disk | None:
 def _source(path: str) -> str:
     """What the filesystem of a directory was mounted from (proc(5), mountinfo): the innermost mount, the last one."""
     place, best, source = os.path.realpath(path), "", ""
-    for line in _read(_MOUNTS).splitlines():
-        before, _sep, after = line.partition(" - ")
-        point = mounts.unescaped(before.split()[4])
-        if (place + "/").startswith(point.rstrip("/") + "/") and len(point) >= len(best):
-            best, source = point, mounts.unescaped(after.split()[1])
+    for mount in mountinfo.of():
+        if (place + "/").startswith(mount.place.rstrip("/") + "/") and len(mount.place) >= len(best):
+            best, source = mount.place, mount.source
     return source
 
 

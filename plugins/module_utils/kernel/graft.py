@@ -22,7 +22,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from . import inroot, mounts, namespaces, syscalls
+from . import inroot, mountinfo, namespaces, syscalls
 
 _STACKED = 64  # mounts at one place, of which Carve makes one
 _NO_LINKS = syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_MAGICLINKS | syscalls.RESOLVE_NO_SYMLINKS
@@ -220,7 +220,7 @@ def _make(root: int, path: str, owner: int, directory: bool) -> None:
 
 def found(pid: int, paths: Iterable[str]) -> dict[str, Mounted]:
     """What a process has mounted at some paths: nothing is said of those where nothing is."""
-    rows = _mountinfo(pid)
+    rows = {mount.ident: mount for mount in mountinfo.of(pid)}
     root = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     result: dict[str, Mounted] = {}
     try:
@@ -230,9 +230,9 @@ def found(pid: int, paths: Iterable[str]) -> dict[str, Mounted]:
             except OSError:
                 continue
             try:
-                point, options = rows.get(_mount_id(fd), ("", frozenset()))
-                if point == path:
-                    result[path] = Mounted("ro" in options, "idmapped" in options, os.fstat(fd))
+                found = rows.get(_mount_id(fd))
+                if found is not None and found.place == path:
+                    result[path] = Mounted("ro" in found.options, "idmapped" in found.options, os.fstat(fd))
             finally:
                 os.close(fd)
     finally:
@@ -243,13 +243,3 @@ def found(pid: int, paths: Iterable[str]) -> dict[str, Mounted]:
 def _mount_id(fd: int) -> str:
     with open(f"/proc/thread-self/fdinfo/{fd}", encoding="ascii") as handle:
         return next((line.split()[1] for line in handle if line.startswith("mnt_id:")), "")
-
-
-def _mountinfo(pid: int) -> dict[str, tuple[str, frozenset[str]]]:
-    """Mount point and options by mount id (proc_pid_mountinfo(5))."""
-    rows = {}
-    with open(f"/proc/{pid}/mountinfo", encoding="utf-8", errors="surrogateescape") as handle:
-        for line in handle:
-            words = line.split(" ")
-            rows[words[0]] = (mounts.unescaped(words[4]), frozenset(words[5].split(",")))
-    return rows

@@ -15,6 +15,7 @@ import errno
 import os
 import stat
 
+from .. import files
 from . import syscalls
 
 _RESOLVE = syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_MAGICLINKS
@@ -43,6 +44,15 @@ def read(root: int, path: str) -> str | None:
     if len(content) > _LIMIT:
         raise OSError(errno.EFBIG, f"{path} is too large")
     return content.decode("utf-8", _ERRORS)
+
+
+def look(root: int, path: str) -> str | None:
+    """A file's text to be told of: ``None`` when it is too large as well, and without bytes that are no text."""
+    try:
+        text = read(root, path)
+    except OSError:
+        return None
+    return None if text is None else files.printable(text)
 
 
 def write(root: int, path: str, text: str, owner: int, mode: int = 0o644, directory_mode: int = 0o755) -> None:

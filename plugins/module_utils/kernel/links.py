@@ -73,7 +73,10 @@ def remove_link(name: str) -> None:
 
 
 def set_link(name: str, **attributes: Any) -> None:
-    """Set attributes of a link: ``mtu=``, ``master=``, ``state=``. Raises ``OSError`` when there is no such link."""
+    """Set attributes of a link: ``address=``, ``mtu=``, ``master=``, ``state=``.
+
+    Raises ``OSError`` when there is no such link.
+    """
     with routes() as ipr:
         index = index_of(ipr, name)
         if index is None:

@@ -243,12 +243,14 @@ def _terminals(pid: int) -> tuple[int | None, int | None]:
 def most_terminals(pid: int, place: int) -> int | None:
     """The option ``max`` of a devpts that is opened. A container may have a hundred thousand mounts (fs.mount-max): so
     many as are looked through, its own devpts is among, for it is one of the first."""
+    from . import mountinfo  # nor does it read any table of mounts
+
     ident = next((line.split()[1] for line in (_text(f"/proc/self/fdinfo/{place}") or "").splitlines()
                   if line.startswith("mnt_id:")), None)  # fmt: skip
-    with contextlib.suppress(OSError), open(f"/proc/{pid}/mountinfo", encoding="utf-8", errors="replace") as handle:
-        for line in itertools.islice(handle, _MOST):
-            if line.partition(" ")[0] == ident:
-                options = dict(option.partition("=")[::2] for option in line.split()[-1].split(","))
+    with contextlib.suppress(OSError):
+        for mount in itertools.islice(mountinfo.of(pid), _MOST):
+            if mount.ident == ident:
+                options = dict(option.partition("=")[::2] for option in mount.of_filesystem)
                 return int(options["max"]) if "max" in options else None
     return None
 

@@ -104,10 +104,3 @@ def detach_all(path: str) -> None:
         except OSError as error:
             if error.errno != errno.EINVAL:  # umount(2): not a mount point
                 raise
-
-
-def unescaped(text: str) -> str:
-    """A path as it is, of how the kernel's tables of mounts write it (proc_pid_mountinfo(5))."""
-    import re  # here, for LXC's hook loads this module and reads no such table
-
-    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match.group(1), 8)), text)

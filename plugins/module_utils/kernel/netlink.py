@@ -147,4 +147,5 @@ def _number(raw: bytes | None) -> int:
 
 
 def _text(raw: bytes | None) -> str:
-    return raw.rstrip(b"\0").decode() if raw else ""
+    # A name or an alias that somebody inside has given may be any bytes.
+    return raw.rstrip(b"\0").decode("utf-8", "replace") if raw else ""

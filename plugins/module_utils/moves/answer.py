@@ -24,7 +24,9 @@ _PATIENCE = 120.0  # seconds that another run on this node may take
 def main(command: str) -> int:
     try:
         answer = _answer(command.split(), Host(paths=Paths(), apparmor=apparmor_enabled()))
-    except (lock.Busy, AtWork) as error:
+    except lock.Busy as error:
+        answer = {"error": str(error), "busy": True, "begun": False}
+    except AtWork as error:
         answer = {"error": str(error), "busy": True}
     except (MoveError, OSError, EngineError, ValueError) as error:
         answer = {"error": str(error)}

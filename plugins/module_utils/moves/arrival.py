@@ -14,7 +14,22 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .. import bridges, builder, facets, files, gate, model, plan_disk, power, removal, rootfs, slots, store, usage
+from .. import (
+    abilities,
+    bridges,
+    builder,
+    facets,
+    files,
+    gate,
+    model,
+    plan_capabilities,
+    power,
+    removal,
+    rootfs,
+    slots,
+    store,
+    usage,
+)
 from ..checkpoint import fitness, look, suspend
 from ..engines import lxc
 from ..facets import disk, network
@@ -83,6 +98,8 @@ def judge(host: Host, name: str, content: Mapping[str, Any], to_come: Collection
     # What was sent before may be most of it.
     reasons += room.lacks_disk(host, taken["files"]) if empty and taken else []
     live = [*look.lacking(host), *fitness.unlike(content["live"], look.traits(host))] if content.get("live") else []
+    if content.get("live") and record.fields.get("disk") is not None and quota.PROJECT not in host.quota:
+        live.append("it would have a filesystem of its own there, for want of project quota")
     live += room.lacks_memory(memory)
     live += room.lacks_disk(host, taken["files"] + memory) if memory and empty and not reasons else []
     if reasons and content.get("only_live"):
@@ -110,9 +127,9 @@ def examine(host: Host, name: str, content: Mapping[str, Any]) -> Answer:
 
 
 def _limits(host: Host, record: Record) -> list[str]:
-    """The limits of disk that would not hold here, whatever holds them where the container is."""
-    node = NodeSeen(quota=host.quota, makers=store.makers())
-    return [error.partition(": ")[2] for error in plan_disk.errors(record.name, record.fields, None, node)]
+    """The limits that would not hold here, whatever holds them where the container is."""
+    node = NodeSeen(**abilities.of(host))
+    return [error.partition(": ")[2] for error in plan_capabilities.errors(record.name, record.fields, None, node)]
 
 
 def _room(host: Host, record: Record) -> str:

@@ -18,17 +18,17 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from .. import files, power, removal, rootfs, store, usage
+from .. import files, power, rootfs, store, usage
 from ..checkpoint import suspend
 from ..engines import lxc
 from ..host import Box, Host
 from ..kernel import syscalls
 from ..record import Record, load
 from ..snapshots import shelf
-from . import note, pace, preflight, session
+from . import note, pace, preflight, session, setaside
 from .note import Note
 from .preflight import AUTO, LIVE, RESTART
-from .remote import LineBroken, MoveError, Remote
+from .remote import LineBroken, MoveError, NotBegun, Remote
 
 MOVED, STAYED, UNKNOWN = "moved", "stayed", "unknown"
 
@@ -84,7 +84,8 @@ def move(host: Host, name: str, remote: Remote, method: str = AUTO) -> dict[str,
             return journey.report(STAYED if journey.at_home else UNKNOWN, str(error))
     # They stay here, and can be used again when the container comes back.
     left = len(shelf.listed(host.paths, name))
-    return {**journey.report(MOVED), **({"snapshots_left": left} if left else {})}
+    behind = {"left_behind": journey.left_behind} if journey.left_behind else {}
+    return {**journey.report(MOVED), **({"snapshots_left": left} if left else {}), **behind}
 
 
 class _Journey:
@@ -98,6 +99,8 @@ class _Journey:
         self._numbers: dict[str, float] = {}
         self._aside = f"{host.paths.departing}/{name}"
         self.at_home = True
+        # Why this node's copy could not be removed, of one that has moved.
+        self.left_behind: str | None = None
         self._was_running = False
         # What the destination was told of it, once it was asked whether it can come.
         self._sent: Record | None = None
@@ -158,7 +161,9 @@ class _Journey:
         self._numbers["start_s"] = came.get("start_s", 0)
         if self._method == LIVE:
             parts = ("ahead_bytes", "memory_bytes")
-            pace.keep(self._host.paths, int(sum(self._numbers.get(part, 0) for part in parts)), self._numbers["away_s"])
+            memory = int(sum(self._numbers.get(part, 0) for part in parts))
+            with contextlib.suppress(OSError):  # of a full disk: the next estimate is the one before
+                pace.keep(self._host.paths, memory, self._numbers["away_s"])
         self._give_up()
 
     def _examine(self, box: Box, record: Record) -> dict[str, Any]:
@@ -285,6 +290,10 @@ class _Journey:
         self._asked = True
         try:
             return self._remote.ask("adopt", self._name, wanted)
+        except NotBegun:
+            # It was asked once, and has not started it: to wait longer would keep it from those whom it serves.
+            self._asked = False
+            raise
         except LineBroken:
             return self._remote.ask_until_answered("adopt", self._name, wanted)
 
@@ -293,7 +302,7 @@ class _Journey:
         if self._asked:
             self._remote.ask_until_answered("withdraw", self._name, self._about(record))
             self._asked = False
-        box = put_back(self._host, self._name)
+        box = setaside.put_back(self._host, self._name)
         self.at_home = True
         self._run_again(box)
 
@@ -331,26 +340,8 @@ class _Journey:
             raise MoveError(f"it does not run: it could not be started here again: {error}") from error
 
     def _give_up(self) -> None:
-        discard(self._host, self._name)
-
-
-def put_back(host: Host, name: str) -> Box:
-    """Make a container that was set aside one of this node's again, not started."""
-    aside, final = f"{host.paths.departing}/{name}", host.paths.container(name)
-    note.remove(aside)
-    os.rename(aside, final)
-    files.sync([host.paths.containers, host.paths.departing])
-    record = load(final)
-    if record is None:
-        raise OSError(f"{final} has no record that can be read")
-    return Box(record, final)
-
-
-def discard(host: Host, name: str) -> None:
-    """Remove the copy of a container that runs elsewhere now."""
-    removal.remove(host, name, f"{host.paths.departing}/{name}")
-
-
-def was_running(host: Host, name: str) -> bool:
-    """Whether a container that is set aside ran before."""
-    return (note.read(f"{host.paths.departing}/{name}") or Note()).running
+        """Remove this node's copy. The other one serves by now, whatever comes of that."""
+        try:
+            setaside.discard(self._host, self._name)
+        except (lxc.EngineError, OSError) as error:
+            self.left_behind = str(error)

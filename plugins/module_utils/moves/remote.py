@@ -45,6 +45,10 @@ class LineBroken(MoveError):
     """The other node does not answer, so that what it did last is not known."""
 
 
+class NotBegun(LineBroken):
+    """The other node is busy with something else, and has done nothing of what it was asked for this time."""
+
+
 class Remote:
     """The destination, as the source speaks to it."""
 
@@ -89,7 +93,8 @@ class Remote:
             master.wait()
 
     def ask(self, verb: str, name: str, content: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """What the destination answers. Raises ``MoveError`` with its words, ``LineBroken`` where there are none."""
+        """What the destination answers. Raises ``MoveError`` with its words, ``LineBroken`` where there are none,
+        ``NotBegun`` where it had no time for it."""
         result = subprocess.run(
             [*self._ssh, self._address, "carve", verb, name],
             input=json.dumps(dict(content or {})), capture_output=True, text=True, check=False,
@@ -100,7 +105,8 @@ class Remote:
             said = result.stderr.strip() or f"ssh ended with {result.returncode}"
             raise LineBroken(f"the destination {self._address} does not answer: {said}") from None
         if answer.get("busy"):
-            raise LineBroken(f"the destination {self._address} is busy: {answer['error']}")
+            kind = LineBroken if answer.get("begun", True) else NotBegun
+            raise kind(f"the destination {self._address} is busy: {answer['error']}")
         if "error" in answer:
             raise MoveError(str(answer["error"]))
         return dict(answer)

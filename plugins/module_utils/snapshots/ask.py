@@ -60,7 +60,10 @@ def _todo(
     for name in names:
         now = load(host.paths.container(name))
         one = next((found for found in before[name] if found.name == params["name"]), None)
-        wrong = _wrong(host, params, name, now, one)
+        try:
+            wrong = _wrong(host, params, name, now, one)
+        except TimeoutError as error:
+            wrong = str(error)
         if wrong is not None:
             errors.append(wrong)
         elif params["state"] == ROLLED_BACK or (one is None) == (params["state"] == PRESENT):

@@ -69,6 +69,24 @@ def test_what_a_broken_move_has_set_aside_goes_on_from_there() -> None:
     assert made.moves == [("a", "n1", "n2"), ("b", "n1", "n2")]
 
 
+UNFINISHED = "a move of it from n1 to n2 did not end; run carve.vps.apply, which ends it, then the same again"
+
+
+def test_a_node_is_not_called_empty_while_one_is_there_whose_move_did_not_end() -> None:
+    asked = {name: Request(name, name) for name in "ab"}
+    lost = Fleet("acme", MACHINES, asked, {"a": "n2", "b": "n2"}, {"a": "n1"})
+    made = moving.plan(lost, Ask(drain="n2"))
+    assert made.stuck == {"a": UNFINISHED} and [move[0] for move in made.moves] == ["b"]
+    # Where it comes from it is not, and need not be moved from: its move is only ended.
+    assert moving.plan(lost, Ask(drain="n1")).moves == [("a", "n1", "n2")]
+
+
+def test_a_move_that_did_not_end_is_not_taken_for_one_to_somewhere_else() -> None:
+    lost = Fleet("acme", MACHINES, {"a": Request("a", "a")}, {"a": "n2"}, {"a": "n1"})
+    assert moving.plan(lost, Ask(["a"], to="n3")).errors == [f"a: {UNFINISHED}"]
+    assert moving.plan(lost, Ask(["a"], to="n2")).moves == [("a", "n1", "n2")]
+
+
 @pytest.mark.parametrize(
     ("ask", "words"),
     [

@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 
 import pytest
-from ansible_collections.carve.vps.plugins.module_utils.kernel import disks
+from ansible_collections.carve.vps.plugins.module_utils.kernel import disks, mountinfo
 from ansible_collections.carve.vps.plugins.module_utils.kernel.disks import Disk
 
 MOUNTINFO = """\
@@ -43,9 +43,8 @@ def test_a_partition_is_its_disk(minor: int) -> None:
 
 
 def test_what_is_mounted_from_no_device_is_on_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    mounts = tmp_path / "mountinfo"
-    mounts.write_text(MOUNTINFO.format(device=tmp_path), encoding="ascii")
-    monkeypatch.setattr(disks, "_MOUNTS", str(mounts))
+    table = MOUNTINFO.format(device=tmp_path).splitlines()
+    monkeypatch.setattr(mountinfo, "of", lambda: mountinfo.rows(table))
     assert disks._source("/srv/with space/deep") == "overlay"
     assert disks._source("/srv/with") == str(tmp_path)
     assert disks.holding("/proc") is None
