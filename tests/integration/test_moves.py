@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.carve.vps.plugins.module_utils import info, record, usage
+from ansible_collections.carve.vps.plugins.module_utils import boot, info, record, usage
 from ansible_collections.carve.vps.plugins.module_utils.host import Box
 from ansible_collections.carve.vps.plugins.module_utils.kernel import frames
 from ansible_collections.carve.vps.plugins.module_utils.moves import departure, ends
-from ansible_collections.carve.vps.plugins.module_utils.moves.remote import LineBroken, Remote
+from ansible_collections.carve.vps.plugins.module_utils.moves.remote import LineBroken, NotBegun, Remote
 from ansible_collections.carve.vps.plugins.module_utils.paths import LIBRARY, Paths
 from ansible_collections.carve.vps.tests.integration import killed_move
 from ansible_collections.carve.vps.tests.integration.own_node import BRIDGE, FLEET, NETWORKS, run
@@ -31,6 +31,7 @@ from ansible_collections.carve.vps.tests.integration.support import (
     Fleet,
     addresses,
     exists,
+    host,
     inside,
     limits,
     pid,
@@ -388,6 +389,53 @@ def test_an_answer_that_is_lost_is_no_refusal(pair: Pair, monkeypatch: pytest.Mo
     with pair.one.here():
         assert not exists(NAME)
     _serves_on(pair)
+
+
+def test_a_destination_that_has_no_time_for_it_is_waited_for_once(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has said that it has begun nothing; the container comes back rather than wait where it serves nobody."""
+    ask, asked = Remote.ask, []
+
+    def busy(remote: Remote, verb: str, *rest: Any) -> dict[str, Any]:
+        asked.append(verb)
+        if verb == "adopt":
+            raise NotBegun("the destination is busy")
+        return ask(remote, verb, *rest)
+
+    with monkeypatch.context() as short:
+        short.setattr(Remote, "ask", busy)
+        result = pair.move(pair.one, pair.other)
+    assert result["moves"][NAME]["result"] == "stayed", result
+    assert asked.count("adopt") == 1
+    with pair.one.here():
+        assert pid(NAME)
+    _only_at(pair, pair.one)
+
+
+def test_what_no_other_node_was_asked_to_start_starts_with_its_own(pair: Pair) -> None:
+    """A node that goes down in the middle of a move has it again when it is up, whatever becomes of the move."""
+    with pair.one.here():
+        _live_in(NAME)
+    assert pair.killed("before _hand_over")
+    with pair.one.here():
+        assert not exists(NAME)
+        assert boot.start(host()) == {}
+        assert pid(NAME)
+        _has_lived(NAME)
+    assert not pair.move(pair.one, pair.other).get("failed")
+    _only_at(pair, pair.other)
+
+
+def test_a_copy_that_cannot_be_removed_is_told_and_is_no_failure(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_arguments: Any) -> None:
+        raise OSError("rm: Input/output error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(departure.setaside, "discard", refuse)
+        moved = pair.move(pair.one, pair.other)["moves"][NAME]
+    assert (moved["result"], moved["left_behind"]) == ("moved", "rm: Input/output error")
+    with pair.one.here():
+        assert not pair.fleet.run(containers={}, elsewhere={NAME: "other"}).get("failed")
+    _only_at(pair, pair.other)
 
 
 def test_its_snapshots_stay_behind_and_serve_when_it_is_back(pair: Pair) -> None:

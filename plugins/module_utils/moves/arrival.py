@@ -46,8 +46,8 @@ from .remote import MoveError
 _ANSWERS = ["initializing", "starting", "running", "degraded", "maintenance"]
 _ANSWERING = 60
 
-# In the directory that a container's files are sent to: the move that sends them.
-_ATTEMPT = "attempt"
+# In the directory that a container's files are sent to: the ``move`` that sends them, the ``memory`` that it brings.
+_ATTEMPT = "attempt.json"
 # In a container's directory: it has come here by a move, and was found to run as it did.
 _SERVES = "arrived"
 
@@ -79,10 +79,13 @@ def arrived(host: Host, name: str, content: Mapping[str, Any]) -> Answer:
     return {"arrived": arrived_here, "serves": serves}
 
 
-def judge(host: Host, name: str, content: Mapping[str, Any], to_come: Collection[str] = ()) -> Verdict:
+def judge(
+    host: Host, name: str, content: Mapping[str, Any], to_come: Collection[str] = (), promised: int = 0
+) -> Verdict:
     """Whether a container can come here: a look, of which nothing is left.
 
     It is told what the container has ``taken`` where it is (``room.py``). ``to_come``: bridges that are not here yet.
+    ``promised``: bytes of memory of those that come at the same time.
     """
     record = _record(name, content)
     reasons = [*_taken(host, name), *_ids(host, record), *_addresses(host, record), *_bridges(record, to_come)]
@@ -94,17 +97,29 @@ def judge(host: Host, name: str, content: Mapping[str, Any], to_come: Collection
         reasons += [] if send else _backend(host, record, version)
     empty = not os.path.isdir(f"{host.paths.incoming}/containers/{name}")
     taken = content.get("taken") or {}
-    memory = taken.get("memory", 0) if content.get("live") else 0
+    memory = memory_of(content)
     # What was sent before may be most of it.
     reasons += room.lacks_disk(host, taken["files"]) if empty and taken else []
     live = [*look.lacking(host), *fitness.unlike(content["live"], look.traits(host))] if content.get("live") else []
     if content.get("live") and record.fields.get("disk") is not None and quota.PROJECT not in host.quota:
         live.append("it would have a filesystem of its own there, for want of project quota")
-    live += room.lacks_memory(memory)
+    live += room.lacks_memory(memory, promised)
     live += room.lacks_disk(host, taken["files"] + memory) if memory and empty and not reasons else []
     if reasons and content.get("only_live"):
         reasons += live
     return Verdict(reasons, live, version, send, empty)
+
+
+def memory_of(content: Mapping[str, Any]) -> int:
+    """Bytes of memory that a container brings along, where it is asked for with it."""
+    return int((content.get("taken") or {}).get("memory", 0)) if content.get("live") else 0
+
+
+def _promised(host: Host, beside: str) -> int:
+    """Bytes of memory of all that are on their way here but one."""
+    place = f"{host.paths.incoming}/containers"
+    others = set(os.listdir(place)) - {beside} if os.path.isdir(place) else set()
+    return sum((files.read_json(f"{place}/{name}/{_ATTEMPT}") or {}).get("memory", 0) for name in others)
 
 
 def examine(host: Host, name: str, content: Mapping[str, Any]) -> Answer:
@@ -114,14 +129,16 @@ def examine(host: Host, name: str, content: Mapping[str, Any]) -> Answer:
     sent first, ``live`` what keeps it from being made anew here from its memory, ``empty`` whether nothing of it was
     sent before. Raises ``MoveError`` with every reason against it.
     """
-    verdict = judge(host, name, content)
+    verdict = judge(host, name, content, promised=_promised(host, name))
     if verdict.reasons:
         raise MoveError("; ".join(verdict.reasons))
     record, version = _record(name, content), verdict.template
     sent = [f"templates/{record.fields['template']}/{version}"] if verdict.copy_template else []
     for place in (f"containers/{name}", *sent):
         os.makedirs(f"{host.paths.incoming}/{place}", mode=0o711, exist_ok=True)
-    files.write(f"{host.paths.incoming}/containers/{name}/{_ATTEMPT}", content["attempt"])
+    attempt = f"{host.paths.incoming}/containers/{name}/{_ATTEMPT}"
+    brings = memory_of(content) if "live" in content else (files.read_json(attempt) or {}).get("memory", 0)
+    files.write_json(attempt, {"move": content["attempt"], "memory": 0 if verdict.live else brings})
     answer = {"template": version, "copy_template": verdict.copy_template, "live": verdict.live}
     return {**answer, "place": _room(host, record), "empty": verdict.empty}
 
@@ -295,7 +312,7 @@ def adopt(host: Host, name: str, content: Mapping[str, Any]) -> Answer:
     final, staged = host.paths.container(name), f"{host.paths.incoming}/containers/{name}"
     here = load(final)
     if here is None or here.uuid != given.uuid:
-        if files.read(f"{staged}/{_ATTEMPT}") != content["attempt"]:
+        if (files.read_json(f"{staged}/{_ATTEMPT}") or {}).get("move") != content["attempt"]:
             raise MoveError("what was sent of it is not here any more, or is another move's")
         if not content.get("memory"):
             suspend.discard(staged)  # of an attempt before this one

@@ -48,10 +48,16 @@ def answers(host: Host, asked: Mapping[str, Any], to_come: Collection[str]) -> d
 
     ``to_come``: the bridges that would be made for them.
     """
-    return {name: _answer(host, name, question, to_come) for name, question in asked.items()}
+    found, promised = {}, 0
+    for name, question in asked.items():
+        found[name] = _answer(host, name, question, to_come, promised)
+        promised += 0 if found[name]["live"] or found[name]["reasons"] else arrival.memory_of(question)
+    return found
 
 
-def _answer(host: Host, name: str, question: Mapping[str, Any], to_come: Collection[str]) -> dict[str, Any]:
+def _answer(
+    host: Host, name: str, question: Mapping[str, Any], to_come: Collection[str], promised: int
+) -> dict[str, Any]:
     lacking = session.lacking()
     if not os.path.isdir(host.paths.base):
         lacking.append(f"{host.paths.base} is not there; run carve.vps.bootstrap")
@@ -60,7 +66,7 @@ def _answer(host: Host, name: str, question: Mapping[str, Any], to_come: Collect
     try:
         if question.get("handed") and arrival.arrived(host, name, question)["arrived"]:
             return {"reasons": [], "live": []}
-        verdict = arrival.judge(host, name, question, to_come)
+        verdict = arrival.judge(host, name, question, to_come, promised)
     except (MoveError, lxc.EngineError, OSError, ValueError) as error:
         return {"reasons": [str(error)], "live": []}
     return {"reasons": verdict.reasons, "live": verdict.live}

@@ -38,10 +38,13 @@ def lacks_disk(host: Host, wanted: int) -> list[str]:
     return [_lack("on the disk", wanted, left)] if wanted > left else []
 
 
-def lacks_memory(wanted: int, meminfo: str | None = None) -> list[str]:
-    """That so much memory cannot be filled again, by /proc/meminfo (proc_meminfo(5))."""
+def lacks_memory(wanted: int, promised: int = 0, meminfo: str | None = None) -> list[str]:
+    """That so much memory cannot be filled again, by /proc/meminfo (proc_meminfo(5)).
+
+    ``promised`` is that of others, who are on their way.
+    """
     found = _meminfo(files.read("/proc/meminfo") or "" if meminfo is None else meminfo)
-    left = found.get("MemAvailable", 0) + found.get("SwapFree", 0)
+    left = max(0, found.get("MemAvailable", 0) + found.get("SwapFree", 0) - promised)
     return [_lack("in memory", wanted, left)] if wanted > left else []
 
 

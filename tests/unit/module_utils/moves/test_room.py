@@ -22,10 +22,18 @@ HugePages_Total:       0
 
 
 def test_memory_that_is_not_there() -> None:
-    assert room.lacks_memory(120 << 20, MEMINFO) == []
-    assert room.lacks_memory((120 << 20) + 1, MEMINFO) == [
+    assert room.lacks_memory(120 << 20, meminfo=MEMINFO) == []
+    assert room.lacks_memory((120 << 20) + 1, meminfo=MEMINFO) == [
         "there is no room in memory: it needs 121M, and 120M are left"
     ]
+
+
+def test_memory_that_others_are_to_fill() -> None:
+    assert room.lacks_memory(20 << 20, 100 << 20, MEMINFO) == []
+    assert room.lacks_memory(21 << 20, 100 << 20, MEMINFO) == [
+        "there is no room in memory: it needs 21M, and 20M are left"
+    ]
+    assert room.lacks_memory(1 << 20, 1 << 40, MEMINFO) == ["there is no room in memory: it needs 1M, and 0 are left"]
 
 
 def test_this_node_has_some() -> None:
