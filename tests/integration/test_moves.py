@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.carve.vps.plugins.module_utils import boot, info, record, usage
+from ansible_collections.carve.vps.plugins.module_utils.facets import network
 from ansible_collections.carve.vps.plugins.module_utils.host import Box
 from ansible_collections.carve.vps.plugins.module_utils.kernel import frames
 from ansible_collections.carve.vps.plugins.module_utils.moves import departure, ends
@@ -30,12 +31,14 @@ from ansible_collections.carve.vps.tests.integration.support import (
     ALL,
     Fleet,
     addresses,
+    box,
     exists,
     host,
     inside,
     limits,
     pid,
     start_time,
+    wait_for,
 )
 from ansible_collections.carve.vps.tests.integration.two_nodes import Node, two_nodes
 
@@ -217,6 +220,17 @@ def test_there_and_back_with_everything_that_it_is(pair: Pair) -> None:
         found = record.load(Paths().container(NAME))
         assert found is not None and found.build is None
     _only_at(pair, pair.one)
+
+
+def test_for_which_of_its_addresses_it_answers(pair: Pair) -> None:
+    """What a live move asks before and after, bridged and routed; and what somebody inside has changed."""
+    with pair.one.here():
+        # A new IPv6 address answers when it has been looked for elsewhere.
+        wait_for("all addresses", lambda: network.answering(box(NAME)) == {*LAN, "198.51.100.7"})
+        inside(NAME, "sh", "-ec", f"ip address del {LAN[0]}/24 dev eth0; ip link set eth1 arp off")
+        assert network.answering(box(NAME)) == {LAN[1]}
+        inside(NAME, "ip", "link", "set", "eth0", "address", "02:00:00:00:00:07")
+        assert network.answering(box(NAME)) == set()
 
 
 def test_what_is_written_between_the_passes_comes_whatever_its_time_says(

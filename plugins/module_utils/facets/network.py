@@ -20,9 +20,9 @@ from typing import Any
 from .. import guard
 from ..desired import address_key
 from ..host import Box, Host
-from ..kernel import links, namespaces, netlink, nft, shaping, syscalls
+from ..kernel import links, namespaces, netlink, nft, probe, shaping, syscalls
 from ..steps import Change
-from ..units import family
+from ..units import bare, family
 from .base import Facet
 
 
@@ -144,6 +144,19 @@ def bridged(box: Box) -> dict[str, list[str]]:
     """The addresses of bridged interfaces, whose neighbours have to learn where they are when they come."""
     found = interfaces(box.record.fields)
     return {name: options.get("ip", []) for name, options in found.items() if options["mode"] == "bridged"}
+
+
+def answering(box: Box) -> set[str]:
+    """Those of a running container's addresses for which it answers its node. Takes a second for each interface.
+
+    Raises ``OSError``.
+    """
+    found: set[str] = set()
+    for interface, options in interfaces(box.record.fields).items():
+        link, addresses = options.get("bridge") or host_end(box, interface), set(map(bare, options.get("ip") or ()))
+        heard = probe.holders(link, addresses)
+        found |= {address for address, macs in heard.items() if options["mac"] in macs}
+    return found
 
 
 def enclose(box: Box) -> None:

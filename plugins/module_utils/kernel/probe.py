@@ -2,7 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Asking the neighbours on a bridge who has an address, before somebody else is given it."""
+"""Asking who has an address: the neighbours on a bridge, before somebody else is given it; a container, whether it
+answers for its own."""
 
 from __future__ import annotations
 
@@ -17,16 +18,17 @@ from . import frames
 _TIMES, _WAIT = 2, 0.5  # seconds that neighbours have for an answer, each time
 
 
-def holders(bridge: str, addresses: Collection[str]) -> dict[str, set[str]]:
-    """The MAC addresses, as ``02:00:00:aa:bb:cc``, that answer for each of these addresses on a bridge that is up.
+def holders(link: str, addresses: Collection[str]) -> dict[str, set[str]]:
+    """The MAC addresses, as ``02:00:00:aa:bb:cc``, that answer for each of these addresses on a link.
 
-    Takes a second. Nobody answers on a bridge that is down. Raises ``OSError``.
+    ``link`` is a bridge or no port of one: what comes in by a port is the bridge's. Takes a second. Nobody answers on a
+    link that is down. Raises ``OSError``.
     """
     found: dict[str, set[str]] = {}
     if not addresses:
         return found
     with contextlib.ExitStack() as stack:
-        lines = [stack.enter_context(_line(bridge, kind)) for kind in (frames.ARP, frames.IPV6)]
+        lines = [stack.enter_context(_line(link, kind)) for kind in (frames.ARP, frames.IPV6)]
         mac = lines[0].getsockname()[4]
         for _turn in range(_TIMES):
             for address in addresses:
@@ -39,10 +41,10 @@ def holders(bridge: str, addresses: Collection[str]) -> dict[str, set[str]]:
     return found
 
 
-def _line(bridge: str, kind: int) -> socket.socket:
+def _line(link: str, kind: int) -> socket.socket:
     line = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
     try:
-        line.bind((bridge, kind))
+        line.bind((link, kind))
     except BaseException:
         line.close()
         raise

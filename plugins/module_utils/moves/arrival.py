@@ -45,6 +45,8 @@ from .remote import MoveError
 # What systemd may say of itself (systemctl(1), is-system-running), and how long it may take to.
 _ANSWERS = ["initializing", "starting", "running", "degraded", "maintenance"]
 _ANSWERING = 60
+# How often it is asked for its addresses, a second for each interface: a new IPv6 address is looked for twice first.
+_LOOKS = 5
 
 # In the directory that a container's files are sent to: the ``move`` that sends them, the ``memory`` that it brings.
 _ATTEMPT = "attempt.json"
@@ -347,6 +349,7 @@ def adopt(host: Host, name: str, content: Mapping[str, Any]) -> Answer:
         announce.addresses(box.pid or 0, network.bridged(box))
     _verify(host, box)
     if content.get("memory"):
+        _verify_answers(box, content.get("answering") or ())
         _verify_init(host, box)
     files.write(f"{final}/{_SERVES}", "")
     ended = time.monotonic()
@@ -387,6 +390,15 @@ def _verify_init(host: Host, box: Box) -> None:
     said = gate.wait(host, [box], {"init": _ANSWERS, "timeout": _ANSWERING})
     if said:
         raise MoveError(f"{box.name} was made anew here, but {said[box.name]}")
+
+
+def _verify_answers(box: Box, addresses: Collection[str]) -> None:
+    """Whether a container that was made anew answers for those addresses for which it has answered before."""
+    silent = set(addresses)
+    for _look in range(_LOOKS):
+        silent -= network.answering(box) if silent else set()
+    if silent:
+        raise MoveError(f"{box.name} runs here, but does not answer for {', '.join(sorted(silent))}")
 
 
 def _holds(declared: Any, found: Any) -> bool:

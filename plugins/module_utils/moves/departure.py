@@ -21,6 +21,7 @@ from typing import Any
 from .. import files, power, rootfs, store, usage
 from ..checkpoint import suspend
 from ..engines import lxc
+from ..facets import network
 from ..host import Box, Host
 from ..kernel import syscalls
 from ..record import Record, load
@@ -110,6 +111,8 @@ class _Journey:
         self._attempt = os.urandom(8).hex()
         # Where the destination has the writable part, below the container's directory.
         self._place = ""
+        # Those of its addresses for which it has answered here, and is to answer there.
+        self._answering: list[str] = []
         # When the first copy began of what the destination has; 0.0 where only a run that was killed has known that.
         self._copied_since: float | None = None
 
@@ -141,6 +144,8 @@ class _Journey:
         if box.pid:
             self._copy(box.directory, "first_pass")
         if self._method == LIVE:
+            with contextlib.suppress(OSError):  # an interface that somebody inside has taken down answers nothing
+                self._answering = sorted(network.answering(box))
             self._send_ahead(box)
         began = time.monotonic()
         self._leave(box)
@@ -151,6 +156,7 @@ class _Journey:
             for one in sent:
                 one.result()
             wanted = {**self._about(record), "template": answer["template"], "start": self._was_running}
+            wanted["answering"] = self._answering
             came = self._hand_over({**wanted, "memory": suspend.is_suspended(self._aside)})
         except BaseException as error:
             # Once the destination was asked, only its own no says that nobody is served there.
