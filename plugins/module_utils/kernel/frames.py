@@ -16,7 +16,7 @@ _ICMPV6 = 58
 _REQUEST = struct.pack("!HHBBH", 1, 0x0800, 6, 4, 1)
 _BROADCAST = b"\xff" * 6
 _ALL_NODES = ipaddress.IPv6Address("ff02::1").packed
-_SOLICITATION, _ADVERTISEMENT, _TARGET_MAC = 135, 136, 2
+_SOLICITATION, _ADVERTISEMENT, _SOURCE_MAC, _TARGET_MAC = 135, 136, 1, 2
 
 
 def announcement(mac: bytes, address: str) -> bytes:
@@ -31,12 +31,22 @@ def announcement(mac: bytes, address: str) -> bytes:
 
 
 def probe(mac: bytes, address: str) -> bytes:
-    """Asks who has an address, as somebody who has none (RFC 5227, section 2.1.1; RFC 4862, section 5.4.2)."""
+    """Asks who has an address: by ARP as somebody who has none (RFC 5227, section 2.1.1), by neighbour discovery from
+    the link-local address of this MAC address (RFC 4861, section 7.2.2).
+
+    From no address, whoever is just about to take it would think it a duplicate and give it up (RFC 4862, section 5.4.3).
+    """
     ip = ipaddress.ip_address(address)
     if ip.version == 4:
         return _arp(mac, bytes(4), ip.packed)
     solicited = bytes.fromhex("ff0200000000000000000001ff") + ip.packed[-3:]
-    return _icmpv6(mac, bytes(16), solicited, _SOLICITATION, bytes(4) + ip.packed)
+    body = bytes(4) + ip.packed + struct.pack("!BB", _SOURCE_MAC, 1) + mac
+    return _icmpv6(mac, _link_local(mac), solicited, _SOLICITATION, body)
+
+
+def _link_local(mac: bytes) -> bytes:
+    """By RFC 4291, appendix A."""
+    return bytes.fromhex("fe80000000000000") + bytes([mac[0] ^ 2]) + mac[1:3] + b"\xff\xfe" + mac[3:]
 
 
 def claimed(frame: bytes) -> tuple[str, bytes] | None:

@@ -47,9 +47,11 @@ def test_a_probe_by_neighbour_discovery_goes_to_those_who_may_have_it() -> None:
     made = frames.probe(MAC, "fd00:20::ab:cdef")
     assert made[:14] == bytes.fromhex("3333ffabcdef") + MAC + b"\x86\xdd"
     header, body = made[14:54], made[54:]
-    assert header[7] == 255 and header[8:24] == bytes(16)
+    # Not from nobody: that would be taken for somebody who is about to take the address, too.
+    assert header[7] == 255 and header[8:24] == ipaddress.IPv6Address("fe80::ff:feaa:bbcc").packed
     assert header[24:] == ipaddress.IPv6Address("ff02::1:ffab:cdef").packed
-    assert body[0] == 135 and body[8:] == ipaddress.IPv6Address("fd00:20::ab:cdef").packed and _sums_up(header, body)
+    assert body[0] == 135 and body[8:24] == ipaddress.IPv6Address("fd00:20::ab:cdef").packed and _sums_up(header, body)
+    assert body[24:] == b"\x01\x01" + MAC
 
 
 @pytest.mark.parametrize("address", ["10.20.0.5", "fd00:20::5"])
