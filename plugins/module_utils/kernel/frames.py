@@ -34,7 +34,7 @@ def probe(mac: bytes, address: str) -> bytes:
     """Asks who has an address: by ARP as somebody who has none (RFC 5227, section 2.1.1), by neighbour discovery from
     the link-local address of this MAC address (RFC 4861, section 7.2.2).
 
-    From no address, whoever is just about to take it would think it a duplicate and give it up (RFC 4862, section 5.4.3).
+    From no address, whoever is about to take it would think it a duplicate and give it up (RFC 4862, section 5.4.3).
     """
     ip = ipaddress.ip_address(address)
     if ip.version == 4:
