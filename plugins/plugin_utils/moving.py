@@ -78,7 +78,7 @@ def plan(fleet: Fleet, ask: Ask) -> Moves:
     places = {**fleet.at, **fleet.aside}
     names = _chosen(fleet, ask, places)
     targets, stays, nowhere = _targets(fleet, ask, names)
-    nowhere |= _unfinished(fleet, ask)
+    nowhere |= _unfinished(fleet, ask, names)
     moves = []
     for name in names:
         source = places[name]
@@ -125,13 +125,13 @@ def _chosen(fleet: Fleet, ask: Ask, places: Mapping[str, str]) -> list[str]:
     return declared if list(ask.names) == [ALL] else list(dict.fromkeys(ask.names))
 
 
-def _unfinished(fleet: Fleet, ask: Ask) -> dict[str, str]:
+def _unfinished(fleet: Fleet, ask: Ask, chosen: Collection[str]) -> dict[str, str]:
     """Those that a broken-off move has brought to where they are not to be: that move has to end before another."""
     concerned = [name for name in sorted(fleet.aside) if name in fleet.asked and name in fleet.at]
     if ask.drain is not None:
         wrong = [name for name in concerned if fleet.at[name] == ask.drain != fleet.aside[name]]
     else:
-        wrong = [name for name in concerned if name in ask.names and ask.to not in (None, fleet.at[name])]
+        wrong = [name for name in concerned if name in chosen and ask.to not in (None, fleet.at[name])]
     return {
         name: f"a move of it from {fleet.aside[name]} to {fleet.at[name]} did not end; run carve.vps.apply, which ends "
         "it, then the same again"

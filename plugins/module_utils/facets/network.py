@@ -21,6 +21,7 @@ from .. import guard
 from ..desired import address_key
 from ..host import Box, Host
 from ..kernel import links, namespaces, netlink, nft, probe, shaping, syscalls
+from ..record import Record
 from ..steps import Change
 from ..units import bare, family
 from .base import Facet
@@ -110,7 +111,8 @@ def _give_back(box: Box, link: netlink.Link, options: Mapping[str, Any]) -> None
     given = {"address": options["mac"], "mtu": options.get("mtu", link.mtu)}
     if given != {"address": link.mac, "mtu": link.mtu}:
         entered = (syscalls.CLONE_NEWNET, f"/proc/{box.pid}/ns/net")
-        namespaces.inside(lambda: links.set_link(link.name, **given), entered)
+        with contextlib.suppress(OSError):  # where it cannot be, it is a difference, and told as one
+            namespaces.inside(lambda: links.set_link(link.name, **given), entered)
 
 
 def interfaces(fields: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -122,6 +124,11 @@ def interfaces(fields: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
             if fields[path] is not None:
                 result.setdefault(interface, {})[option] = fields[path]
     return result
+
+
+def addresses_of(record: Record) -> set[str]:
+    """All addresses that a container was given, without their lengths."""
+    return {bare(one) for path, value in record.fields.items() if path.endswith(".ip") for one in value or ()}
 
 
 def host_end(box: Box, interface: str) -> str:
@@ -147,14 +154,12 @@ def bridged(box: Box) -> dict[str, list[str]]:
 
 
 def answering(box: Box) -> set[str]:
-    """Those of a running container's addresses for which it answers its node. Takes a second for each interface.
-
-    Raises ``OSError``.
-    """
+    """Those of a running container's addresses for which it answers its node. Takes a second for each interface."""
     found: set[str] = set()
     for interface, options in interfaces(box.record.fields).items():
-        link, addresses = options.get("bridge") or host_end(box, interface), set(map(bare, options.get("ip") or ()))
-        heard = probe.holders(link, addresses)
+        heard: dict[str, set[str]] = {}
+        with contextlib.suppress(OSError):  # an interface that is not there answers nothing
+            heard = probe.holders(host_end(box, interface), set(map(bare, options.get("ip") or ())))
         found |= {address for address, macs in heard.items() if options["mac"] in macs}
     return found
 

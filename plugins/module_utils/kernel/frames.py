@@ -12,7 +12,7 @@ import struct
 
 # EtherTypes (IEEE 802.3), and what IPv6 calls its ICMP.
 ARP, IPV6 = 0x0806, 0x86DD
-_ICMPV6 = 58
+ICMPV6 = 58
 _REQUEST = struct.pack("!HHBBH", 1, 0x0800, 6, 4, 1)
 _BROADCAST = b"\xff" * 6
 _ALL_NODES = ipaddress.IPv6Address("ff02::1").packed
@@ -54,7 +54,7 @@ def claimed(frame: bytes) -> tuple[str, bytes] | None:
     kind, body = frame[12:14], frame[14:]
     if kind == struct.pack("!H", ARP) and len(body) >= 28 and any(body[14:18]):
         return str(ipaddress.IPv4Address(body[14:18])), body[8:14]
-    if kind == struct.pack("!H", IPV6) and len(body) >= 64 and (body[6], body[40]) == (_ICMPV6, _ADVERTISEMENT):
+    if kind == struct.pack("!H", IPV6) and len(body) >= 64 and (body[6], body[40]) == (ICMPV6, _ADVERTISEMENT):
         return str(ipaddress.IPv6Address(body[48:64])), frame[6:12]
     return None
 
@@ -75,7 +75,7 @@ def _arp(mac: bytes, sender: bytes, target: bytes) -> bytes:
 def _icmpv6(mac: bytes, source: bytes, group: bytes, kind: int, content: bytes) -> bytes:
     """A message of neighbour discovery to a multicast group; its hop limit shows that no router has passed it on."""
     head = struct.pack("!BB", kind, 0)
-    pseudo = source + group + struct.pack("!I3xB", len(content) + 4, _ICMPV6)
+    pseudo = source + group + struct.pack("!I3xB", len(content) + 4, ICMPV6)
     body = head + struct.pack("!H", checksum(pseudo + head + bytes(2) + content)) + content
-    header = struct.pack("!IHBB", 0x60000000, len(body), _ICMPV6, 255) + source + group
+    header = struct.pack("!IHBB", 0x60000000, len(body), ICMPV6, 255) + source + group
     return b"\x33\x33" + group[-4:] + mac + struct.pack("!H", IPV6) + header + body

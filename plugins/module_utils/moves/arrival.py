@@ -118,10 +118,15 @@ def memory_of(content: Mapping[str, Any]) -> int:
 
 
 def _promised(host: Host, beside: str) -> int:
-    """Bytes of memory of all that are on their way here but one."""
-    place = f"{host.paths.incoming}/containers"
+    """Bytes of memory of all that are on their way here but one, by moves that are under way."""
+    place, since = f"{host.paths.incoming}/containers", session.open_since(host.paths)
     others = set(os.listdir(place)) - {beside} if os.path.isdir(place) else set()
-    return sum((files.read_json(f"{place}/{name}/{_ATTEMPT}") or {}).get("memory", 0) for name in others)
+    found = 0
+    for attempt in (f"{place}/{name}/{_ATTEMPT}" for name in others):
+        with contextlib.suppress(FileNotFoundError):
+            if since is not None and os.stat(attempt).st_mtime >= since:
+                found += (files.read_json(attempt) or {}).get("memory", 0)
+    return found
 
 
 def examine(host: Host, name: str, content: Mapping[str, Any]) -> Answer:
@@ -236,9 +241,9 @@ def _ids(host: Host, record: Record) -> list[str]:
 
 def _addresses(host: Host, record: Record) -> list[str]:
     """Who has its addresses here: another container, of whatever fleet, or the node itself."""
-    mine = _bare(record)
+    mine = network.addresses_of(record)
     found = {address: f"{other.name}'s" for other in lxc.containers(host) if other.name != record.name
-             for address in mine & _bare(other.record)}  # fmt: skip
+             for address in mine & network.addresses_of(other.record)}  # fmt: skip
     for link in netlink.links(routes=False).values():
         found |= dict.fromkeys(mine & set(map(bare, link.addresses)), f"this node's, on {link.name}")
     found |= {address: whose for address, whose in _neighbours(record) if address not in found}
@@ -254,10 +259,6 @@ def _neighbours(record: Record) -> Iterator[tuple[str, str]]:
         for address, macs in probe.holders(bridge, set(map(bare, options.get("ip") or ()))).items():
             if others := sorted(macs - {options["mac"]}):
                 yield address, f"{', '.join(others)}'s, on {bridge}"
-
-
-def _bare(record: Record) -> set[str]:
-    return {bare(one) for path, value in record.fields.items() if path.endswith(".ip") for one in value or ()}
 
 
 def _bridges(record: Record, to_come: Collection[str]) -> list[str]:

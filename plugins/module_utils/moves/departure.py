@@ -144,8 +144,7 @@ class _Journey:
         if box.pid:
             self._copy(box.directory, "first_pass")
         if self._method == LIVE:
-            with contextlib.suppress(OSError):  # an interface that somebody inside has taken down answers nothing
-                self._answering = sorted(network.answering(box))
+            self._answering = sorted(network.answering(box))
             self._send_ahead(box)
         began = time.monotonic()
         self._leave(box)
@@ -295,7 +294,8 @@ class _Journey:
         Note(self._was_running, self._remote.node, asked=True).write(self._aside)
         self._asked = True
         try:
-            return self._remote.ask("adopt", self._name, wanted)
+            with self._remote.adopting:
+                return self._remote.ask("adopt", self._name, wanted)
         except NotBegun:
             # It was asked once, and has not started it: to wait longer would keep it from those whom it serves.
             self._asked = False

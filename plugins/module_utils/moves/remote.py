@@ -59,6 +59,8 @@ class Remote:
         self._directory, self._lines = directory, itertools.count()
         # Containers of one template move side by side; their template goes once.
         self.sending_templates = threading.Lock()
+        # The destination does it one after another; that they wait for each other is no reason to come back.
+        self.adopting = threading.Lock()
         self._host_part = f"[{address}]" if ":" in address else address
         known = f"{directory}/known_hosts"
         files.write(known, f"carve-destination {host_key}\n", mode=0o600)

@@ -142,6 +142,15 @@ def is_open(paths: Paths) -> bool:
     return False
 
 
+def open_since(paths: Paths) -> float | None:
+    """When the first of those that may be sending something was let in, in seconds of the node's clock."""
+    top = os.path.dirname(paths.move("x"))
+    with contextlib.suppress(FileNotFoundError):
+        doors = [paths.move(ident) for ident in os.listdir(top)]
+        return min((os.stat(f"{door}/authorized_keys").st_mtime for door in doors if _server(door)), default=None)
+    return None
+
+
 def close(paths: Paths, ident: str) -> None:
     """End a session; one that is not there is fine. Whoever is connected is cut off."""
     _end(paths.move(ident))

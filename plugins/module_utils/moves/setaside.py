@@ -10,7 +10,7 @@ import os
 
 from .. import files, removal
 from ..host import Box, Host
-from ..record import load
+from ..record import Record, load
 from . import note
 
 
@@ -23,6 +23,14 @@ def whole(host: Host) -> list[str]:
     return [name for name in names if (found := _note(host, name)) is not None and found.handed_to is None]
 
 
+def record_of(host: Host, name: str) -> Record:
+    """Raises ``OSError`` where it cannot be read."""
+    record = load(f"{host.paths.departing}/{name}")
+    if record is None:
+        raise OSError(f"{host.paths.departing}/{name} has no record that can be read")
+    return record
+
+
 def was_running(host: Host, name: str) -> bool:
     """Whether it ran before."""
     return (_note(host, name) or note.Note()).running
@@ -30,13 +38,11 @@ def was_running(host: Host, name: str) -> bool:
 
 def put_back(host: Host, name: str) -> Box:
     """Make it one of this node's again, not started."""
+    record = record_of(host, name)
     aside, final = f"{host.paths.departing}/{name}", host.paths.container(name)
     os.rename(aside, final)
     note.remove(final)
     files.sync([host.paths.containers, host.paths.departing])
-    record = load(final)
-    if record is None:
-        raise OSError(f"{final} has no record that can be read")
     return Box(record, final)
 
 

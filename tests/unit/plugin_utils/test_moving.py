@@ -83,7 +83,8 @@ def test_a_node_is_not_called_empty_while_one_is_there_whose_move_did_not_end() 
 
 def test_a_move_that_did_not_end_is_not_taken_for_one_to_somewhere_else() -> None:
     lost = Fleet("acme", MACHINES, {"a": Request("a", "a")}, {"a": "n2"}, {"a": "n1"})
-    assert moving.plan(lost, Ask(["a"], to="n3")).errors == [f"a: {UNFINISHED}"]
+    for names in (["a"], [moving.ALL]):
+        assert moving.plan(lost, Ask(names, to="n3")).errors == [f"a: {UNFINISHED}"]
     assert moving.plan(lost, Ask(["a"], to="n2")).moves == [("a", "n1", "n2")]
 
 
