@@ -57,7 +57,7 @@ def start(host: Host) -> dict[str, Exception]:
             bridges.make(entry["fleet"], entry["wanted"])
         except Exception as error:  # noqa: BLE001 - a bridge that fails must not keep the others' containers down
             failures[name] = error
-    ran = _take_back(host, failures)
+    ran = setaside.take_back(host, failures)
     boxes = lxc.containers(host, failures)
     try:
         # In one go and before any container runs; each is asked for again when it starts.
@@ -68,32 +68,6 @@ def start(host: Host) -> dict[str, Exception]:
     boxes = [box for box in boxes if box.name in ran or not _is_to_sleep(box)]
     failures.update(power.start_in_order(host, boxes))
     return failures
-
-
-def _take_back(host: Host, failures: dict[str, Exception]) -> set[str]:
-    """Make those this node's again that no other node was asked to start; the names of those that ran.
-
-    One whose addresses somebody else has been given meanwhile stays aside.
-    """
-    ran: set[str] = set()
-    try:
-        names = setaside.whole(host)
-        boxes = lxc.containers(host, {}) if names else []
-        taken = {address: box.name for box in boxes for address in network.addresses_of(box.record)}
-    except Exception as error:  # noqa: BLE001 - what is set aside must not keep the node's containers down
-        failures[host.paths.departing] = error
-        return ran
-    for name in names:
-        try:
-            others = {taken[one] for one in network.addresses_of(setaside.record_of(host, name)) if one in taken}
-            if others:
-                raise OSError(f"it is set aside by a move, and stays so: {', '.join(sorted(others))} has its address")
-            was_running = setaside.was_running(host, name)
-            setaside.put_back(host, name)
-            ran |= {name} if was_running else set()
-        except Exception as error:  # noqa: BLE001 - nor one of them the others
-            failures[name] = error
-    return ran
 
 
 def _is_to_sleep(box: Box) -> bool:

@@ -12,13 +12,14 @@ from typing import Any
 
 from . import model, plan_disk
 from .steps import ContainerSeen, NodeSeen
+from .units import cpu_numbers
 
 
 def errors(name: str, wanted: Mapping[str, Any], seen: ContainerSeen | None, node: NodeSeen) -> list[str]:
     """Everything of a container that the node cannot hold it to; ``seen`` is nothing where it is yet to come."""
     found = [f"{name}: {path}: {why}" for path in wanted if (why := _why_not(path, wanted, node))]
     if wanted.get("cpu_set"):
-        missing = sorted(_numbers(wanted["cpu_set"]) - node.online)
+        missing = sorted(cpu_numbers(wanted["cpu_set"]) - node.online)
         if missing:
             found.append(
                 f"{name}: cpu_set {wanted['cpu_set']} names processors that this node has not "
@@ -33,11 +34,3 @@ def errors(name: str, wanted: Mapping[str, Any], seen: ContainerSeen | None, nod
 
 def _why_not(path: str, wanted: Mapping[str, Any], node: NodeSeen) -> str | None:
     return None if wanted[path] is None else node.cannot.get(model.row_name(path))
-
-
-def _numbers(cpu_set: str) -> set[int]:
-    result: set[int] = set()
-    for part in cpu_set.split(","):
-        first, _sep, last = part.partition("-")
-        result.update(range(int(first), int(last or first) + 1))
-    return result

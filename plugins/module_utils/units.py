@@ -134,6 +134,15 @@ def parse_cpu_set(value: Any) -> str:
     return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
 
 
+def cpu_numbers(cpu_set: str) -> frozenset[int]:
+    """The processors of a list as cpuset(7) has it and ``parse_cpu_set`` gives it."""
+    numbers: set[int] = set()
+    for part in cpu_set.split(","):
+        first, _sep, last = part.partition("-")
+        numbers.update(range(int(first), int(last or first) + 1))
+    return frozenset(numbers)
+
+
 def parse_int(value: Any, minimum: int | None = None, maximum: int | None = None) -> int:
     """A whole number, with ``200k``-style suffixes left to sizes."""
     if isinstance(value, bool) or not re.match(r"^-?\d{1,18}\Z", str(value).strip(), re.ASCII):

@@ -18,10 +18,9 @@ from typing import Any
 
 import pytest
 from ansible_collections.carve.vps.plugins.module_utils import boot, info, record, usage
-from ansible_collections.carve.vps.plugins.module_utils.facets import network
 from ansible_collections.carve.vps.plugins.module_utils.host import Box
 from ansible_collections.carve.vps.plugins.module_utils.kernel import frames
-from ansible_collections.carve.vps.plugins.module_utils.moves import departure, ends
+from ansible_collections.carve.vps.plugins.module_utils.moves import departure, ends, verify
 from ansible_collections.carve.vps.plugins.module_utils.moves.remote import LineBroken, NotBegun, Remote
 from ansible_collections.carve.vps.plugins.module_utils.paths import LIBRARY, Paths
 from ansible_collections.carve.vps.tests.integration import killed_move
@@ -226,11 +225,11 @@ def test_for_which_of_its_addresses_it_answers(pair: Pair) -> None:
     """What a live move asks before and after, bridged and routed; and what somebody inside has changed."""
     with pair.one.here():
         # A new IPv6 address answers when it has been looked for elsewhere.
-        wait_for("all addresses", lambda: network.answering(box(NAME)) == {*LAN, "198.51.100.7"})
+        wait_for("all addresses", lambda: verify.answering(box(NAME)) == {*LAN, "198.51.100.7"})
         inside(NAME, "sh", "-ec", f"ip address del {LAN[0]}/24 dev eth0; ip link set eth1 arp off")
-        assert network.answering(box(NAME)) == {LAN[1]}
+        assert verify.answering(box(NAME)) == {LAN[1]}
         inside(NAME, "ip", "link", "set", "eth0", "address", "02:00:00:00:00:07")
-        assert network.answering(box(NAME)) == set()
+        assert verify.answering(box(NAME)) == set()
 
 
 def test_what_is_written_between_the_passes_comes_whatever_its_time_says(

@@ -18,7 +18,7 @@ from typing import Any
 from ..host import Box, Host
 from ..kernel.cgroup import PERIOD, parse_limit
 from ..steps import Change
-from ..units import parse_cpu_set
+from ..units import cpu_numbers, parse_cpu_set
 from .base import Facet
 
 # cpu.shares of weight 100 is 1024, so that default stands on default.
@@ -131,11 +131,7 @@ def settings(host: Host, fields: Mapping[str, Any]) -> list[tuple[str, str, str]
 
 def online() -> frozenset[int]:
     """The numbers of the node's processors that are on (sysfs-devices-system-cpu)."""
-    numbers: set[int] = set()
-    for part in _all_cpus().split(","):
-        first, _sep, last = part.partition("-")
-        numbers.update(range(int(first), int(last or first) + 1))
-    return frozenset(numbers)
+    return cpu_numbers(_all_cpus())
 
 
 def _all_cpus() -> str:

@@ -20,7 +20,7 @@ from typing import Any
 from .. import guard
 from ..desired import address_key
 from ..host import Box, Host
-from ..kernel import links, namespaces, netlink, nft, probe, shaping, syscalls
+from ..kernel import links, namespaces, netlink, nft, shaping, syscalls
 from ..record import Record
 from ..steps import Change
 from ..units import bare, family
@@ -151,17 +151,6 @@ def bridged(box: Box) -> dict[str, list[str]]:
     """The addresses of bridged interfaces, whose neighbours have to learn where they are when they come."""
     found = interfaces(box.record.fields)
     return {name: options.get("ip", []) for name, options in found.items() if options["mode"] == "bridged"}
-
-
-def answering(box: Box) -> set[str]:
-    """Those of a running container's addresses for which it answers its node. Takes a second for each interface."""
-    found: set[str] = set()
-    for interface, options in interfaces(box.record.fields).items():
-        heard: dict[str, set[str]] = {}
-        with contextlib.suppress(OSError):  # an interface that is not there answers nothing
-            heard = probe.holders(host_end(box, interface), set(map(bare, options.get("ip") or ())))
-        found |= {address for address, macs in heard.items() if options["mac"] in macs}
-    return found
 
 
 def enclose(box: Box) -> None:

@@ -20,8 +20,6 @@ from .. import (
     builder,
     facets,
     files,
-    gate,
-    model,
     plan_capabilities,
     power,
     removal,
@@ -39,14 +37,8 @@ from ..plan_networks import wanted_bridge
 from ..record import Record, load
 from ..steps import NodeSeen
 from ..units import bare
-from . import room, session
+from . import room, session, verify
 from .remote import MoveError
-
-# What systemd may say of itself (systemctl(1), is-system-running), and how long it may take to.
-_ANSWERS = ["initializing", "starting", "running", "degraded", "maintenance"]
-_ANSWERING = 60
-# How often it is asked for its addresses, a second for each interface: a new IPv6 address is looked for twice first.
-_LOOKS = 5
 
 # In the directory that a container's files are sent to: the ``move`` that sends them, the ``memory`` that it brings.
 _ATTEMPT = "attempt.json"
@@ -348,10 +340,10 @@ def adopt(host: Host, name: str, content: Mapping[str, Any]) -> Answer:
     # Neighbours that are not told find out; an interface that the container has taken down is its own affair.
     with contextlib.suppress(OSError):
         announce.addresses(box.pid or 0, network.bridged(box))
-    _verify(host, box)
+    verify.is_whole(host, box)
     if content.get("memory"):
-        _verify_answers(box, content.get("answering") or ())
-        _verify_init(host, box)
+        verify.answers(box, content.get("answering") or ())
+        verify.has_init(host, box)
     files.write(f"{final}/{_SERVES}", "")
     ended = time.monotonic()
     return {"pid": box.pid, "start_s": round(started - began, 2), "verify_s": round(ended - started, 2)}
@@ -371,39 +363,6 @@ def _furnish(host: Host, given: Record, version: str, staged: str, final: str) -
     lxc.write_config(host, box, batch, final)
     record.save(staged, batch)
     batch.commit()
-
-
-def _verify(host: Host, box: Box) -> None:
-    """Whether the container runs and has what it had: its addresses, its limits."""
-    for facet in facets.ALL:
-        seen = facet.observe(host, [box]).get(box.name, {})
-        for path in (*facet.live_rows, *(facet.file_rows if facet.name == "disk" else ())):
-            for row, value in seen.items():
-                declared = box.record.fields.get(row)
-                if model.row_name(row) == path and declared is not None and not _holds(declared, value):
-                    raise MoveError(f"{box.name} runs here, but its {row} is {value}, not {declared}")
-    if box.pid is None or not lxc.is_alive(box.pid):
-        raise MoveError(f"{box.name} ended at once")
-
-
-def _verify_init(host: Host, box: Box) -> None:
-    """Whether the init of a container that was made anew answers; how its services are is not the move's doing."""
-    said = gate.wait(host, [box], {"init": _ANSWERS, "timeout": _ANSWERING})
-    if said:
-        raise MoveError(f"{box.name} was made anew here, but {said[box.name]}")
-
-
-def _verify_answers(box: Box, addresses: Collection[str]) -> None:
-    """Whether a container that was made anew answers for those addresses for which it has answered before."""
-    silent = set(addresses)
-    for _look in range(_LOOKS):
-        silent -= network.answering(box) if silent else set()
-    if silent:
-        raise MoveError(f"{box.name} runs here, but does not answer for {', '.join(sorted(silent))}")
-
-
-def _holds(declared: Any, found: Any) -> bool:
-    return set(declared) <= set(found) if isinstance(declared, list) and isinstance(found, list) else declared == found
 
 
 def withdraw(host: Host, name: str, content: Mapping[str, Any]) -> Answer:

@@ -21,12 +21,11 @@ from typing import Any
 from .. import files, power, rootfs, store, usage
 from ..checkpoint import suspend
 from ..engines import lxc
-from ..facets import network
 from ..host import Box, Host
 from ..kernel import syscalls
 from ..record import Record, load
 from ..snapshots import shelf
-from . import note, pace, preflight, session, setaside
+from . import note, pace, preflight, session, setaside, verify
 from .note import Note
 from .preflight import AUTO, LIVE, RESTART
 from .remote import LineBroken, MoveError, NotBegun, Remote
@@ -144,7 +143,7 @@ class _Journey:
         if box.pid:
             self._copy(box.directory, "first_pass")
         if self._method == LIVE:
-            self._answering = sorted(network.answering(box))
+            self._answering = sorted(verify.answering(box))
             self._send_ahead(box)
         began = time.monotonic()
         self._leave(box)

@@ -18,9 +18,8 @@ from ..checkpoint import suspend
 from ..engines import lxc
 from ..host import Box, Host
 from ..record import Record
-from . import arrival, note, preflight, session
+from . import arrival, preflight, session, setaside
 from .departure import MOVED, STAYED, UNKNOWN, look_up
-from .note import Note
 from .remote import MoveError
 
 _NOT_ASKED: Mapping[str, Any] = {"reasons": [], "live": []}
@@ -38,7 +37,7 @@ def questions(host: Host, names: Sequence[str], wanted: str) -> dict[str, Any]:
                 asked = preflight.question(host, _box(host, record, aside), wanted)
             except (MoveError, OSError):
                 continue  # ``outcome`` says so
-            handed = aside and _note(host, name).asked
+            handed = aside and setaside.note_of(host, name).asked
             found[name] = {**preflight.about(host, record), **asked, "handed": handed}
     return found
 
@@ -83,7 +82,7 @@ def outcome(
     if record is None:
         return _result(STAYED, preflight.Choice(), f"{name} is not on this node")
     try:
-        handed_to = _note(host, name).handed_to if aside else None
+        handed_to = setaside.note_of(host, name).handed_to if aside else None
         if handed_to not in (None, destination):
             return _result(UNKNOWN, preflight.Choice(), preflight.elsewhere(handed_to))
         box = _box(host, record, aside)
@@ -104,10 +103,6 @@ def _box(host: Host, record: Record, aside: bool) -> Box:
     if aside:
         return Box(record, f"{host.paths.departing}/{record.name}")
     return Box(record, host.paths.container(record.name), lxc.init_pid(host, record.name))
-
-
-def _note(host: Host, name: str) -> Note:
-    return note.read(f"{host.paths.departing}/{name}") or Note()
 
 
 def _result(result: str, choice: preflight.Choice, error: str | None = None) -> dict[str, Any]:

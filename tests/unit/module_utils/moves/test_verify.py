@@ -7,8 +7,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.carve.vps.plugins.module_utils.facets import network
-from ansible_collections.carve.vps.plugins.module_utils.moves import arrival
+from ansible_collections.carve.vps.plugins.module_utils.moves import verify
 from ansible_collections.carve.vps.plugins.module_utils.moves.remote import MoveError
 
 from unit.module_utils.facets import boxes
@@ -16,22 +15,22 @@ from unit.module_utils.facets import boxes
 
 def _hear(monkeypatch: pytest.MonkeyPatch, *looks: set[str]) -> list[set[str]]:
     left = list(looks)
-    monkeypatch.setattr(network, "answering", lambda _box: left.pop(0))
+    monkeypatch.setattr(verify, "answering", lambda _box: left.pop(0))
     return left
 
 
 def test_it_may_take_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
     left = _hear(monkeypatch, {"192.0.2.1"}, set(), {"2001:db8::1", "192.0.2.9"}, set())
-    arrival._verify_answers(boxes.box({"id": 20}), ["192.0.2.1", "2001:db8::1"])
+    verify.answers(boxes.box({"id": 20}), ["192.0.2.1", "2001:db8::1"])
     assert len(left) == 1, "it was asked on when everything had been heard"
 
 
 def test_one_that_stays_silent_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     _hear(monkeypatch, *[{"192.0.2.1"}] * 5)
     with pytest.raises(MoveError, match=r"runs here, but does not answer for 2001:db8::1$"):
-        arrival._verify_answers(boxes.box({"id": 20}), ["192.0.2.1", "2001:db8::1"])
+        verify.answers(boxes.box({"id": 20}), ["192.0.2.1", "2001:db8::1"])
 
 
 def test_who_has_not_answered_before_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     _hear(monkeypatch)
-    arrival._verify_answers(boxes.box({"id": 20}), [])
+    verify.answers(boxes.box({"id": 20}), [])
