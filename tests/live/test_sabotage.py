@@ -43,8 +43,8 @@ def _criu(machine: Machine, command: str, does: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _thin(machine: Machine) -> Iterator[None]:
-    """What goes from a machine to the other one takes long enough for something to happen to it."""
-    machine.run(f"tc qdisc replace dev {WIRE} root tbf rate 4mbit burst 64kb latency 500ms")
+    """What goes from a machine to the other one takes minutes, also when compressed: something can happen to it."""
+    machine.run(f"tc qdisc replace dev {WIRE} root tbf rate 1mbit burst 64kb latency 500ms")
     try:
         yield
     finally:
