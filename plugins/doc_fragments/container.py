@@ -240,10 +240,12 @@ options:
     type: str
   snapshots:
     description:
-    - 'Schedules by which the node takes snapshots of the container''s files, by a name of yours: how often, and how many
-      are kept. Those made by hand are not touched.'
+    - 'Schedules by which the node takes snapshots of the container, by a name of yours: how often, how many are kept,
+      and whether with its memory. Those made by hand are not touched.'
     - 'C(every) - How often: C(30m), C(6h), C(1d), C(1w).'
     - C(keep) - How many of this schedule's snapshots are kept; the oldest go.
+    - C(memory) - Whether memory and processes are kept, too, of a container with C(live_migration=true) that runs. It
+      stands still for as long as they take to write.
     type: dict
   autostart:
     description:

@@ -180,6 +180,13 @@ def container(
     if guarantee is not None and ram is not None and guarantee > ram:
         more = f"{units.show_size(guarantee)} is more than ram, {units.show_size(ram)}; write at most that"
         problems.append(Problem((*path, "ram_guarantee"), more))
+    if not flat.get("live_migration") and not model.is_deferred(raw.get("live_migration")):
+        lacking = "needs live_migration: true of the container; write both or neither"
+        problems += [
+            Problem((*path, "snapshots", schedule, "memory"), lacking)
+            for schedule, options in (flat.get("snapshots") or {}).items()
+            if options.get("memory")
+        ]
     gateways: set[int] = set()
     for interface in sorted(interfaces, key=str):
         flat.update(_interface(fleet, name, str(interface), interfaces[interface], networks, gateways, path, problems))

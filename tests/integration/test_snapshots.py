@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.carve.vps.plugins.module_utils import info, plan_templates, reconcile, trees
+from ansible_collections.carve.vps.plugins.module_utils.checkpoint import look
 from ansible_collections.carve.vps.plugins.module_utils.kernel import cgroup, freezer, loop
 from ansible_collections.carve.vps.plugins.module_utils.paths import LIBRARY, Paths
 from ansible_collections.carve.vps.plugins.module_utils.snapshots import scheduled, shelf
@@ -180,6 +181,21 @@ def test_schedules_are_kept_without_a_controller(fleet: Fleet) -> None:
     assert [step["facet"] for step in fleet.apply()["steps"]] == ["snapshots"]
     assert scheduled.keep(host(), now) == [] and kept("t-snap-s") == {first, "by-hand"}
     assert scheduled.keep(host(), now + timedelta(hours=4)) == [] and kept("t-snap-s") == {"by-hand"}
+
+
+def test_a_schedule_whose_memory_cannot_be_kept_keeps_the_files_and_says_so_once(fleet: Fleet) -> None:
+    schedules = {"daily": {"every": "1d", "keep": 1, "memory": True}}
+    fleet.declare("t-snap-m", live_migration=True, snapshots=schedules)
+    fleet.apply()
+    booted("t-snap-m")
+    lacking = look.lacking(host())
+    now = datetime.now(UTC)
+    said = [f"{name}: {failure}" for name, failure in scheduled.keep(host(), now)]
+    (one,) = shelf.listed(Paths(), "t-snap-m")
+    assert (one.about["schedule"], one.memory is None) == ("daily", bool(lacking))
+    why = f"t-snap-m: {one.name} has the files alone, for the memory cannot be kept: "
+    assert [line.partition(lacking[0])[0] for line in said] == [why] if lacking else said == []
+    assert scheduled.keep(host(), now) == []
 
 
 def _make_older(name: str, hours: int, schedule: str) -> None:

@@ -100,6 +100,16 @@ def test_a_snapshot_brings_its_memory_back(live: Live) -> None:
     live.fleet.carve("snapshot", "--container", NAME, "--name", "running", "--memory").ok()
     live.unpause()
     live.goes_on()
+    # Another one by schedule, of the client's connection as well: neither of the two ends by it.
+    live.options["snapshots"] = {"yearly": {"every": "366d", "keep": 1, "memory": True}}
+    live.fleet.carve("apply", "--yes").ok()
+    live.at.run("systemctl start carve-snapshots.service")
+    live.goes_on()
+    del live.options["snapshots"]
+    live.fleet.carve("apply", "--yes").ok()
+    (name,) = set(found := live.fleet.info(live.at)["containers"][NAME]["snapshots"]) - {"running"}
+    assert name.startswith("yearly-") and found[name]["memory_bytes"] > 1 << 20, found
+    live.fleet.carve("snapshot", "--container", NAME, "--name", name, "--delete").ok()
     live.pause()
     # Its client is about to be left behind by a database that has forgotten its last answers.
     live.end()

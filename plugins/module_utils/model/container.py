@@ -419,8 +419,8 @@ CONTAINER: tuple[Field, ...] = (
         "keyed",
         "snapshots",
         "live",
-        "Schedules by which the node takes snapshots of the container's files, by a name of yours: how often, and how "
-        "many are kept. Those made by hand are not touched.",
+        "Schedules by which the node takes snapshots of the container, by a name of yours: how often, how many are "
+        "kept, and whether with its memory. Those made by hand are not touched.",
         keys=units.parse_label,
         rows=SCHEDULE,
         resource=True,

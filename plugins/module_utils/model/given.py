@@ -92,4 +92,13 @@ SCHEDULE: tuple[Field, ...] = (
         maximum=1000,
         example=7,
     ),
+    Field(
+        "memory",
+        "bool",
+        "snapshots",
+        "live",
+        "Whether memory and processes are kept, too, of a container with C(live_migration=true) that runs. It stands "
+        "still for as long as they take to write.",
+        False,
+    ),
 )

@@ -10,11 +10,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from .. import fullness, lock, units
-from ..checkpoint import look
 from ..engines import lxc
 from ..facets import disk
 from ..failure import failure
-from ..host import Box, Host, apparmor_enabled
+from ..host import Host, apparmor_enabled
 from ..kernel import freezer
 from ..record import Record, load
 from . import back, shelf, take
@@ -94,7 +93,7 @@ def _cannot_take(host: Host, params: Mapping[str, Any], now: Record, one: Snapsh
     if one is not None and memory and one.memory is None:
         return f"{snapshot} of {name} was taken without memory; delete it first, or take another name"
     if one is None and memory:
-        unfit = look.unfit(host, Box(now, host.paths.container(name), lxc.init_pid(host, name)))
+        unfit = take.memory_unfit(host, name)
         return f"the memory of {name} cannot be kept: {'; '.join(unfit)}" if unfit else None
     return None
 

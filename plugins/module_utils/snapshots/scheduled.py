@@ -5,7 +5,8 @@
 """The program that keeps containers' snapshots as they are scheduled: ``scheduled``, called by a timer on the node.
 
 Schedules are in the containers' records, so no controller speaks. What fails with one container is said, and the others
-have their turn; what is still due is tried again at the next call.
+have their turn; what is still due is tried again at the next call. A container whose memory cannot be kept does not
+stand still for it again and again: its files are kept alone, and why is said once.
 """
 
 from __future__ import annotations
@@ -50,9 +51,10 @@ def _keep_one(host: Host, name: str, now: datetime) -> None:
     found = shelf.listed(host.paths, name)
     schedules: Mapping[str, Mapping[str, Any]] = (here.fields.get("snapshots") if here else None) or {}
     mine = [one for one in found if _is_of(one, here)]
+    without: list[str] = []
     try:
         for which in schedule.due(schedules, [one.taken for one in mine], now):
-            take.take(host, name, schedule.name_for(which, now), which, _PATIENCE)
+            without += _take(host, name, schedule.name_for(which, now), which, bool(schedules[which].get("memory")))
     finally:
         gone = {one.name for one in found if _is_over(one, mine, schedules, now)}
         taken = [one.taken for one in shelf.listed(host.paths, name) if one.name not in gone and _is_of(one, here)]
@@ -61,6 +63,30 @@ def _keep_one(host: Host, name: str, now: datetime) -> None:
             with shelf.alone(host.paths, _PATIENCE):
                 for old in sorted(gone):
                     shelf.remove(host.paths, name, old)
+    if without:
+        raise SnapshotError("; ".join(without))
+
+
+def _take(host: Host, name: str, snapshot: str, which: str, memory: bool) -> list[str]:
+    """Take the snapshot of a schedule. Why it has not the memory that it should have; what is down has none to keep."""
+    wrong: list[str] = []
+    if memory and lxc.init_pid(host, name) is not None:
+        wrong = _with_memory(host, name, snapshot, which)
+        if not wrong:
+            return []
+    take.take(host, name, snapshot, which, _PATIENCE)
+    return [f"{snapshot} has the files alone, for the memory cannot be kept: {'; '.join(wrong)}"] if wrong else []
+
+
+def _with_memory(host: Host, name: str, snapshot: str, which: str) -> list[str]:
+    """Take it with its memory; if not, what forbids that, a sentence each."""
+    unfit = take.memory_unfit(host, name)
+    if not unfit:
+        try:
+            take.take(host, name, snapshot, which, _PATIENCE, memory=True)
+        except lxc.EngineError as error:
+            return [str(error)]
+    return unfit
 
 
 def _is_of(one: Snapshot, here: record.Record | None) -> bool:

@@ -42,6 +42,15 @@ def take(
         shelf.publish(host.paths, staged, container, name)
 
 
+def memory_unfit(host: Host, container: str) -> list[str]:
+    """What forbids that a container's memory is part of a snapshot, a sentence each.
+
+    Raises ``SnapshotError`` or ``TimeoutError``.
+    """
+    here, pid = _record(host, container), lxc.init_pid(host, container)
+    return look.unfit(host, Box(here, host.paths.container(container), pid))
+
+
 def make(host: Host, container: str, name: str, of_schedule: str | None, patience: float, memory: bool = False) -> str:
     """The directory of a snapshot that is not one yet. The caller is ``shelf.alone``."""
     staged = f"{host.paths.taking}/{container}.{name}"

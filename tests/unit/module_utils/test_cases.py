@@ -43,6 +43,10 @@ OTHERWISE: dict[str, tuple[str, str]] = {
     ),
     "disk_users": (_NO_QUOTA, "lab/test_disk.py::test_users_and_groups_through_all_that_can_happen"),
     "disk_groups": (_NO_QUOTA, "lab/test_disk.py::test_users_and_groups_through_all_that_can_happen"),
+    "snapshots.memory": (
+        "it shows only where memory can be kept, which takes CRIU and version 2 of control groups: the lab's nodes",
+        "live/test_live.py::test_a_snapshot_brings_its_memory_back",
+    ),
     "features.ppp": (
         "the kernels of the machines that run the integration tests need not have a driver for it",
         "integration/test_options_host.py::test_what_the_node_has_not_is_refused",

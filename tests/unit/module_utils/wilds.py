@@ -98,7 +98,7 @@ def bodies(name: str) -> st.SearchStrategy[dict[str, Any]]:
         "nameservers": st.sampled_from([[], ["::1"]]),
         "hosts": st.sampled_from([{}, {"x": "::1"}]),
         "ssh_keys": st.sampled_from([[], ["k1"], ["k1", "k2"]]),
-        "snapshots": st.sampled_from([{}, {"daily": {"every": "1d", "keep": 7}}]),
+        "snapshots": st.sampled_from([{}, {"daily": {"every": "1d", "keep": 7, "memory": False}}]),
         "autostart": st.booleans(),
         "start_order": st.sampled_from([5, 10]),
         "network": st.dictionaries(st.sampled_from(["eth0", "eth1"]), card),
