@@ -18,7 +18,7 @@ from .engines import lxc
 from .facets import network
 from .facets.boot import starts_with_node
 from .host import Box, Host, apparmor_enabled
-from .moves import setaside
+from .moves import note, setaside
 from .paths import Paths
 
 _PATIENCE = 600  # seconds that a run which is at work on the node may take
@@ -71,8 +71,10 @@ def start(host: Host) -> dict[str, Exception]:
 
 
 def _is_to_sleep(box: Box) -> bool:
-    """Whether it was suspended, and its power is to be kept as it is found."""
-    return box.record.fields["state"] == "keep" and suspend.is_suspended(box.directory)
+    """Whether it was suspended, and its power is to be kept as it is found; not by a move that came no further."""
+    departing = note.read(box.directory)
+    asleep = suspend.is_suspended(box.directory) and not (departing and departing.running)
+    return box.record.fields["state"] == "keep" and asleep
 
 
 def stop(host: Host) -> dict[str, Exception]:

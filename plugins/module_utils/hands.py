@@ -26,6 +26,7 @@ from .facets import disk, identity, memory, network
 from .host import Box, Host
 from .kernel import quota, syscalls
 from .moves import setaside
+from .paths import ARRIVED
 from .record import Record
 from .snapshots import shelf
 from .steps import Step
@@ -131,6 +132,8 @@ class Hands:
             box.record.save(staged, batch)
             if replaces_running is not None:
                 trial.mark(staged, replaces_running, batch)
+            if uuid and os.path.exists(f"{paths.container(step.name)}/{ARRIVED}"):
+                batch.write(f"{staged}/{ARRIVED}", "")  # as the one whose place it takes
             batch.commit()
         except BaseException:
             with self._guard:

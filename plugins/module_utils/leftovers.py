@@ -41,10 +41,10 @@ def clear(host: Host) -> list[str]:
         with _told(problems, f"{paths.staging}/{name}"):
             files.remove_mounted_tree(f"{paths.staging}/{name}")
     if os.listdir(paths.incoming):
-        from .moves import arrival  # seldom needed
+        from .moves import incoming  # seldom needed
 
         with _told(problems, paths.incoming):
-            arrival.clear_abandoned(host)
+            incoming.clear_abandoned(host)
     for name in lxc.names(host):
         with _told(problems, paths.container(name)):
             _put_right(host, name)
@@ -59,9 +59,17 @@ def _put_right(host: Host, name: str) -> None:
     if os.path.exists(f"{directory}/{record.FILE}"):
         for file in (record.FILE, lxc.CONFIG):
             files.remove_unfinished(f"{directory}/{file}")
-        # Of a roll back that was killed: from now on it is the plan that says what is to run.
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(f"{directory}/{RETURNING}")
+        _forget_return(host, name, f"{directory}/{RETURNING}")
+
+
+def _forget_return(host: Host, name: str, note: str) -> None:
+    """A roll back was killed: its note, that the container is to be started, is for whoever repeats it. It is over
+    where the container runs, and where it is declared that it does not."""
+    if not os.path.exists(note):
+        return
+    here = record.load(host.paths.container(name))
+    if (here and here.fields.get("state") in ("stopped", "suspended")) or lxc.init_pid(host, name) is not None:
+        os.unlink(note)
 
 
 @contextlib.contextmanager

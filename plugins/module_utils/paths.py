@@ -19,6 +19,8 @@ MEMORY, USED = "memory", "used"
 RESTORING = "CARVE_RESTORING"
 # In the directory of a container that has gone back to earlier files and is still to be started.
 RETURNING = "returning.json"
+# In the directory of a container that has come here by a move, and was found to run as it did.
+ARRIVED = "arrived"
 
 
 class Paths:

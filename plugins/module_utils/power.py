@@ -18,6 +18,8 @@ from .checkpoint import suspend
 from .engines import lxc
 from .facets import checkpoint, network
 from .host import Box, Host
+from .moves import note as departing
+from .paths import RETURNING
 
 # More at once does not start them sooner, it only makes their inits compete.
 AT_ONCE = 4
@@ -39,6 +41,10 @@ def start(host: Host, box: Box) -> None:
         raise
     with contextlib.suppress(FileNotFoundError):
         os.unlink(note)
+    # Killed runs that were to start it again need nobody to do that any more.
+    departing.remove(box.directory)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(f"{box.directory}/{RETURNING}")
     network.complete(box)
 
 

@@ -18,7 +18,7 @@ from .engines import lxc
 from .facets import disk, identity
 from .host import Box, Host
 from .kernel import quota, syscalls
-from .paths import RETURNING
+from .paths import ARRIVED, RETURNING
 from .record import Record
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -54,6 +54,8 @@ def stage(host: Host, made: Record, fill: Callable[[int], None], running: bool =
         made.save(staged, batch)
         if running:
             batch.write(f"{staged}/{RETURNING}", files.as_json({"running": True}), mode=0o600)
+        if os.path.exists(f"{paths.container(made.name)}/{ARRIVED}"):
+            batch.write(f"{staged}/{ARRIVED}", "")  # as the one whose place it takes
         batch.commit()
         with store.opened(staged) as place:
             whole = os.open(".", _DIRECTORY, dir_fd=place)

@@ -34,9 +34,10 @@ MODULES = (
     "kernel/mounts", "kernel/namespaces", "kernel/netlink", "kernel/nft", "kernel/probe", "kernel/quota",
     "kernel/shaping", "kernel/shift", "kernel/syscalls", "kinds", "lock", "model/__init__", "model/container",
     "model/gate", "model/given", "model/network", "model/template", "moves/__init__", "moves/answer", "moves/arrival",
-    "moves/arrive", "moves/note", "moves/remote", "moves/room", "moves/session", "moves/setaside", "moves/verify",
-    "paths", "plan_capabilities", "plan_disk", "plan_networks", "power", "record", "removal", "rootfs", "slots",
-    "snapshots/__init__", "snapshots/schedule", "snapshots/scheduled", "snapshots/shelf", "snapshots/take", "steps",
+    "moves/arrive", "moves/incoming", "moves/note", "moves/remote", "moves/room", "moves/session", "moves/setaside",
+    "moves/verify", "paths", "plan_capabilities", "plan_disk", "plan_networks", "power", "record", "removal", "rootfs",
+    "slots", "snapshots/__init__", "snapshots/schedule", "snapshots/scheduled", "snapshots/shelf", "snapshots/take",
+    "steps",
     "store", "tally", "trees", "units", "usage", "words",
 )  # fmt: skip
 

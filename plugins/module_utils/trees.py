@@ -9,7 +9,8 @@ descriptors, and no link is followed. What can share its blocks with the origina
 
 A tree that does not hold still is copied in passes. What was copied before is left alone unless its change time says
 that it was written to since: nobody can set that time, and the kernel sets it when a mapped page is written to that was
-clean. Every pass but the last begins with a sync for that, which makes all pages clean.
+clean. Every pass but the last begins with a sync for that, which makes all pages clean. A directory that has come into
+the place of another one brings along what is older than its coming, so each is known by its number, too.
 """
 
 from __future__ import annotations
@@ -53,6 +54,8 @@ class Replica:
         self._source, self._copy = source, copy
         self._since: int | None = None
         self._moving = False
+        # Which directory of the source each one of the copy was made as, by their numbers.
+        self._made_as: dict[int, int] = {}
         # Where the first of several names of one file is, in the copy, by the file's number.
         self._names: dict[int, str] = {}
         self._bytes = self._files = 0
@@ -136,12 +139,14 @@ class Replica:
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
         inner = os.open(name, flags, dir_fd=source)
         try:
-            if there and not stat.S_ISDIR(os.stat(name, dir_fd=copy, follow_symlinks=False).st_mode):
+            number = os.fstat(inner).st_ino
+            if there and not self._is_copy(os.stat(name, dir_fd=copy, follow_symlinks=False), number):
                 _remove(name, copy)
                 there = False
             if not there:
                 os.mkdir(name, 0o700, dir_fd=copy)
             made = os.open(name, flags, dir_fd=copy)
+            self._made_as[os.fstat(made).st_ino] = number
             try:
                 self._directory(inner, made, f"{path}/", not there)
             finally:
@@ -149,6 +154,9 @@ class Replica:
         finally:
             os.close(inner)
         return not there
+
+    def _is_copy(self, made: os.stat_result, number: int) -> bool:
+        return stat.S_ISDIR(made.st_mode) and self._made_as.get(made.st_ino) == number
 
     def _is_current(self, status: os.stat_result, name: str, copy: int) -> bool:
         """Whether the copy of a file was made of what it is now."""

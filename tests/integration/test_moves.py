@@ -238,13 +238,17 @@ def test_what_is_written_between_the_passes_comes_whatever_its_time_says(
     """As with a mapped page that was to be written to disk already: another content, the same size and time."""
     with pair.one.here():
         _live_in(NAME)
-        before = "printf before > /root/mapped; cp -p /root/mapped /root/as-it-was; mkdir -p /root/other/one"
+        before = (
+            "printf before > /root/mapped; cp -p /root/mapped /root/as-it-was; mkdir -p /root/other/one '/#odd';"
+            "cp -p /root/mapped '/#odd/;name'"
+        )
         inside(NAME, "sh", "-ec", before)
     set_aside = departure._Journey._set_aside
 
     def write_first(journey: departure._Journey, box: Box) -> None:
         after = (
-            "printf after. 1<> /root/mapped; touch -r /root/as-it-was /root/mapped; rm -r /root/other;"
+            "for one in /root/mapped '/#odd/;name'; do printf after. 1<> $one; touch -r /root/as-it-was $one; done;"
+            "rm -r /root/other;"
             "echo file > /root/other; mkdir -p /etc/new; echo new > /etc/new/file; touch -d 2020-01-01 /etc/cron.daily"
         )
         inside(NAME, "sh", "-ec", after)
@@ -255,9 +259,49 @@ def test_what_is_written_between_the_passes_comes_whatever_its_time_says(
     assert not result.get("failed"), result["msg"]
     with pair.other.here():
         assert inside(NAME, "cat", "/root/mapped", "/root/other", "/etc/new/file") == "after.file\nnew"
+        assert inside(NAME, "cat", "/#odd/;name") == "after."
         assert inside(NAME, "stat", "-c", "%y", "/etc/cron.daily").startswith("2020-01-01")
         _has_lived(NAME)
     assert not pair.move(pair.other, pair.one).get("failed")
+
+
+def test_what_was_given_away_while_it_was_copied_is_not_taken(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_aside = departure._Journey._set_aside
+
+    def make_another(journey: departure._Journey, box: Box) -> None:
+        with pair.other.here():
+            Path(Paths().container(NAME)).mkdir()
+        set_aside(journey, box)
+
+    with monkeypatch.context() as other_run:
+        other_run.setattr(departure._Journey, "_set_aside", make_another)
+        result = pair.move(pair.one, pair.other)
+    assert f"{NAME}: stays where it was: there is a container {NAME} already" in result["msg"]
+    with pair.other.here():
+        Path(Paths().container(NAME)).rmdir()
+    with pair.one.here():
+        assert pid(NAME)
+    _only_at(pair, pair.one)
+
+
+def test_two_fleets_do_not_send_into_one_place(pair: Pair) -> None:
+    options = pair.options(pair.one, pair.other)
+    try:
+        with pair.other.here():
+            place = Path(Paths().incoming, "containers", NAME)
+            (place / "upper").mkdir(parents=True)
+            (place / "attempt.json").write_text('{"move": "x", "uuid": "another", "memory": 0}', encoding="ascii")
+        with pair.one.here():
+            result = ends.at_source(options, check=False)
+        words = f"{NAME}: stays where it was: a container {NAME} of another fleet is on its way there"
+        assert result["msg"] == words
+        with pair.other.here():
+            assert (place / "upper").is_dir()
+    finally:
+        pair.shut(pair.other)
+    # Nobody sends it any more.
+    assert not pair.move(pair.one, pair.other).get("failed")
+    _only_at(pair, pair.other)
 
 
 def test_a_stopped_container_moves_and_stays_stopped(pair: Pair) -> None:

@@ -13,13 +13,14 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.carve.vps.plugins.module_utils import info, plan_templates, reconcile, trees
 from ansible_collections.carve.vps.plugins.module_utils.checkpoint import look
 from ansible_collections.carve.vps.plugins.module_utils.kernel import cgroup, freezer, loop
 from ansible_collections.carve.vps.plugins.module_utils.paths import LIBRARY, Paths
-from ansible_collections.carve.vps.plugins.module_utils.snapshots import scheduled, shelf
+from ansible_collections.carve.vps.plugins.module_utils.snapshots import scheduled, shelf, take
 from ansible_collections.carve.vps.tests.integration.snapshot_support import (
     being_made,
     damage_files,
@@ -205,6 +206,26 @@ def _make_older(name: str, hours: int, schedule: str) -> None:
     about = files.read_json(path)
     then = datetime.now(UTC) - timedelta(hours=hours)
     files.write_json(path, {**about, "taken": then.strftime("%Y-%m-%dT%H:%M:%SZ"), "schedule": schedule}, mode=0o600)
+
+
+def test_what_was_destroyed_while_it_was_copied_leaves_no_snapshot(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = take.make
+
+    def slowly(*arguments: Any) -> str:
+        staged = make(*arguments)
+        fleet.declare("t-snap-d", state="absent")
+        fleet.apply(ALL)
+        return staged
+
+    fleet.declare("t-snap-d", state="stopped")
+    fleet.apply()
+    with monkeypatch.context() as slow:
+        slow.setattr(take, "make", slowly)
+        result = snapshot(fleet, "late", "t-snap-d")
+    assert result["msg"] == "t-snap-d: t-snap-d is not on this node"
+    assert kept("t-snap-d") == being_made() == set()
 
 
 def test_across_a_rebuild_the_template_comes_back(fleet: Fleet) -> None:

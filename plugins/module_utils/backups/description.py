@@ -66,6 +66,11 @@ def require_plain(content: Mapping[str, Any], where: str) -> None:
         raise BackupError(f"{where} has {wrong[0]!r} in it, which Carve does not write")
 
 
+def template_directory(name: str, digest: str, build: str) -> str:
+    """Where at a place a template version is. No fleet can have the name of the directory above."""
+    return f"_templates/{name}@{digest}-{build}"
+
+
 def _texts(value: Any) -> Iterator[str]:
     """Every text in a value, keys among them."""
     if isinstance(value, str):

@@ -26,7 +26,7 @@ from ..snapshots import shelf, take
 from . import archive, description
 from .place import Place
 
-_WORKING_NAME, _TEMPLATES = "backup", "_templates"  # no fleet can have this name
+_WORKING_NAME = "backup"
 
 
 def make(host: Host, place: Place, container: str, name: str, patience: float) -> dict[str, Any]:
@@ -68,10 +68,11 @@ def _store_template(host: Host, place: Place, made: Record) -> dict[str, Any]:
     build = builder.build_of(host.paths, name, version)
     if build is None:
         raise OSError(f"the template {name}@{version} has no mark of its build")
-    final = f"{_TEMPLATES}/{name}@{made.digest}-{build}"
-    _clear(place, _TEMPLATES)
-    if os.path.basename(final) not in place.names(_TEMPLATES):
-        part = f"{_TEMPLATES}/.{name}@{made.digest}-{build}.{_node()}.part"
+    final = description.template_directory(name, made.digest, build)
+    top, own = os.path.split(final)
+    _clear(place, top)
+    if own not in place.names(top):
+        part = f"{top}/.{own}.{_node()}.part"
         place.make(part)
         try:
             about = files.read_json(f"{host.paths.template(name, version)}/template.json")
@@ -81,11 +82,11 @@ def _store_template(host: Host, place: Place, made: Record) -> dict[str, Any]:
                 f"{part}/{description.TEMPLATE_DATA}", lambda sink: archive.pack(source, sink)
             )
             _seal(place, f"{part}/{description.TEMPLATE_FILE}", content)
-            if os.path.basename(final) not in place.names(_TEMPLATES):  # another node may have been quicker
+            if own not in place.names(top):  # another node may have been quicker
                 place.rename(part, final)
         finally:
             place.remove(part)
-    return {"name": name, "digest": made.digest, "build": build, "directory": final}
+    return {"name": name, "digest": made.digest, "build": build}
 
 
 def _seal(place: Place, path: str, content: Mapping[str, Any]) -> None:

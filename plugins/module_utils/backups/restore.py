@@ -49,6 +49,8 @@ def describe(place: Place, fleet: str, container: str, name: str) -> dict[str, A
     path = f"{fleet}/{container}/{name}"
     content = description.opened(place.read(f"{path}/{description.FILE}"), path)
     description.require_plain(content, path)
+    if (content["record"]["fleet"], content["record"]["name"]) != (fleet, container):
+        raise BackupError(f"{path} is a backup of another container")
     return {**content, "path": path}
 
 
@@ -100,7 +102,7 @@ def _on_template(host: Host, place: Place, content: Mapping[str, Any], made: Rec
     else:
         version = f"{digest}-{build}"
         if builder.build_of(host.paths, name, version) != build:
-            _bring_template(host, place, template["directory"], name, version)
+            _bring_template(host, place, name, version, digest, build)
     source = f"{host.paths.template(name, version)}/rootfs"
     if rootfs.backend_for(host.paths, source, made.slot) != rootfs.OVERLAY:
         raise BackupError("its root filesystem is an overlay, which does not work here")
@@ -108,8 +110,11 @@ def _on_template(host: Host, place: Place, content: Mapping[str, Any], made: Rec
                   None if version == digest else build)  # fmt: skip
 
 
-def _bring_template(host: Host, place: Place, directory: str, name: str, version: str) -> None:
+def _bring_template(host: Host, place: Place, name: str, version: str, digest: str, build: str) -> None:
+    directory = description.template_directory(name, digest, build)
     content = description.opened(place.read(f"{directory}/{description.TEMPLATE_FILE}"), directory)
+    if content["about"].get("build") != build:
+        raise BackupError(f"{directory} is another build of the template than its name says")
     staged, data = f"{host.paths.staging}/template.{name}.{version}", f"{directory}/{description.TEMPLATE_DATA}"
     files.remove_tree(staged)
     os.mkdir(staged, 0o700)

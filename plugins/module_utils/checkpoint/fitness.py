@@ -61,7 +61,7 @@ class Look:
 
 def findings(look: Look) -> list[str]:
     """What forbids a checkpoint, a sentence each, the most telling first."""
-    found = [f"{option}: {what} cannot come along" for option, what in _TIES.items() if look.fields.get(option)]
+    found = ties(look.fields)
     if look.backend != "overlay":
         found.append("its root filesystem is a copy, where only an overlay has been proven")
     elif look.own_filesystem:
@@ -78,6 +78,11 @@ def findings(look: Look) -> list[str]:
         if places:
             found.append(f"a file system of kind {kind} is mounted at {_some(places)}, which CRIU does not save")
     return found
+
+
+def ties(fields: Mapping[str, Any]) -> list[str]:
+    """What is declared of a container that its memory cannot come along with, a sentence each."""
+    return [f"{option}: {what} cannot come along" for option, what in _TIES.items() if fields.get(option)]
 
 
 def _of_init(init: Process) -> list[str]:

@@ -11,10 +11,11 @@ overlay keeps a private copy of it.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from . import namespaces, syscalls
 
@@ -33,6 +34,21 @@ def mapped_view(path: str, userns: int) -> int:
         os.close(tree)
         raise
     return tree
+
+
+@contextlib.contextmanager
+def without_links(path: str) -> Iterator[str]:
+    """Another path of a directory, below which no symbolic link leads anywhere (mount_setattr(2), NOSYMFOLLOW).
+
+    For programs that go by paths where a container's root changes directories into links meanwhile. Links themselves
+    can be read as ever. Of this process: programs that it calls may use it as well.
+    """
+    tree = syscalls.open_tree(path)
+    try:
+        syscalls.mount_setattr(tree, syscalls.MOUNT_ATTR_NOSYMFOLLOW)
+        yield f"/proc/{os.getpid()}/fd/{tree}"
+    finally:
+        os.close(tree)
 
 
 def overlay(lower: str, upper: str, work: str, mountpoint: str, userns: int) -> int:

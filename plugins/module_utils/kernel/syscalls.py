@@ -32,6 +32,7 @@ MOUNT_ATTR_IDMAP = 0x00100000
 MOUNT_ATTR_RDONLY = 0x00000001
 MOUNT_ATTR_NOSUID = 0x00000002
 MOUNT_ATTR_NODEV = 0x00000004
+MOUNT_ATTR_NOSYMFOLLOW = 0x00200000
 MOVE_MOUNT_F_EMPTY_PATH = 0x00000004
 MOVE_MOUNT_T_EMPTY_PATH = 0x00000040
 OPEN_TREE_CLONE = 1
@@ -88,7 +89,7 @@ def open_tree(path: str) -> int:
 
 
 def mount_setattr(tree_fd: int, attr_set: int, userns_fd: int = 0) -> None:
-    """mount_setattr(2) on a detached mount: read-only, without device nodes, id-mapped."""
+    """mount_setattr(2) on a detached mount: read-only, without device nodes or links that lead anywhere, id-mapped."""
     attr = _MountAttr(attr_set, 0, 0, userns_fd)
     call = _libc.syscall(_MOUNT_SETATTR, tree_fd, b"", AT_EMPTY_PATH, ctypes.byref(attr), ctypes.sizeof(attr))
     _check(call, "mount_setattr")

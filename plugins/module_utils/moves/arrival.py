@@ -33,17 +33,13 @@ from ..engines import lxc
 from ..facets import disk, network
 from ..host import Box, Host
 from ..kernel import announce, netlink, probe, quota, syscalls
+from ..paths import ARRIVED
 from ..plan_networks import wanted_bridge
 from ..record import Record, load
 from ..steps import NodeSeen
 from ..units import bare
-from . import room, session, verify
+from . import incoming, room, verify
 from .remote import MoveError
-
-# In the directory that a container's files are sent to: the ``move`` that sends them, the ``memory`` that it brings.
-_ATTEMPT = "attempt.json"
-# In a container's directory: it has come here by a move, and was found to run as it did.
-_SERVES = "arrived"
 
 # What is told to the source, as JSON.
 Answer = dict[str, Any]
@@ -69,7 +65,7 @@ def arrived(host: Host, name: str, content: Mapping[str, Any]) -> Answer:
     final = host.paths.container(name)
     here = load(final)
     arrived_here = here is not None and here.uuid == _record(name, content).uuid
-    serves = arrived_here and (os.path.exists(f"{final}/{_SERVES}") or lxc.init_pid(host, name) is not None)
+    serves = arrived_here and (os.path.exists(f"{final}/{ARRIVED}") or lxc.init_pid(host, name) is not None)
     return {"arrived": arrived_here, "serves": serves}
 
 
@@ -82,14 +78,14 @@ def judge(
     ``promised``: bytes of memory of those that come at the same time.
     """
     record = _record(name, content)
-    reasons = [*_taken(host, name), *_ids(host, record), *_addresses(host, record), *_bridges(record, to_come)]
+    reasons = [*_taken(host, record), *_ids(host, record), *_addresses(host, record), *_bridges(record, to_come)]
     reasons += _limits(host, record)
     reasons += [reason for facet in facets.ALL for reason in facet.lacks(host, record.fields)]
     version, send = record.digest, False
     if record.backend == rootfs.OVERLAY:
         version, send = _template(host, record, content["build"])
         reasons += [] if send else _backend(host, record, version)
-    empty = not os.path.isdir(f"{host.paths.incoming}/containers/{name}")
+    empty = not os.path.isdir(incoming.place(host, name)) or incoming.is_of_another(host, record)
     taken = content.get("taken") or {}
     memory = memory_of(content)
     # What was sent before may be most of it.
@@ -109,18 +105,6 @@ def memory_of(content: Mapping[str, Any]) -> int:
     return int((content.get("taken") or {}).get("memory", 0)) if content.get("live") else 0
 
 
-def _promised(host: Host, beside: str) -> int:
-    """Bytes of memory of all that are on their way here but one, by moves that are under way."""
-    place, since = f"{host.paths.incoming}/containers", session.open_since(host.paths)
-    others = set(os.listdir(place)) - {beside} if os.path.isdir(place) else set()
-    found = 0
-    for attempt in (f"{place}/{name}/{_ATTEMPT}" for name in others):
-        with contextlib.suppress(FileNotFoundError):
-            if since is not None and os.stat(attempt).st_mtime >= since:
-                found += (files.read_json(attempt) or {}).get("memory", 0)
-    return found
-
-
 def examine(host: Host, name: str, content: Mapping[str, Any]) -> Answer:
     """Make the place that a container's files are to be sent to.
 
@@ -128,16 +112,17 @@ def examine(host: Host, name: str, content: Mapping[str, Any]) -> Answer:
     sent first, ``live`` what keeps it from being made anew here from its memory, ``empty`` whether nothing of it was
     sent before. Raises ``MoveError`` with every reason against it.
     """
-    verdict = judge(host, name, content, promised=_promised(host, name))
+    verdict = judge(host, name, content, promised=incoming.promised(host, name))
     if verdict.reasons:
         raise MoveError("; ".join(verdict.reasons))
     record, version = _record(name, content), verdict.template
+    if incoming.is_of_another(host, record):
+        incoming.remove(host, name)
     sent = [f"templates/{record.fields['template']}/{version}"] if verdict.copy_template else []
     for place in (f"containers/{name}", *sent):
         os.makedirs(f"{host.paths.incoming}/{place}", mode=0o711, exist_ok=True)
-    attempt = f"{host.paths.incoming}/containers/{name}/{_ATTEMPT}"
-    brings = memory_of(content) if "live" in content else (files.read_json(attempt) or {}).get("memory", 0)
-    files.write_json(attempt, {"move": content["attempt"], "memory": 0 if verdict.live else brings})
+    brings = memory_of(content) if "live" in content else incoming.attempt(host, name).get("memory", 0)
+    incoming.begin(host, record, content["attempt"], 0 if verdict.live else brings)
     answer = {"template": version, "copy_template": verdict.copy_template, "live": verdict.live}
     return {**answer, "place": _room(host, record), "empty": verdict.empty}
 
@@ -150,7 +135,7 @@ def _limits(host: Host, record: Record) -> list[str]:
 
 def _room(host: Host, record: Record) -> str:
     """Make where the container's files are to be sent to, under its limit; where that is, below its directory."""
-    staged = f"{host.paths.incoming}/containers/{record.name}"
+    staged = incoming.place(host, record.name)
     project = store.free_project(record.slot) if quota.PROJECT in host.quota else None
     rootfs.lay_out(Box(record, staged), project)
     store.mount(staged)
@@ -190,23 +175,6 @@ def _bridges_to_make(
                 yield wanted
 
 
-def clear_abandoned(host: Host) -> None:
-    """Remove what was sent for moves that did not end; the caller has the node's lock.
-
-    What cannot be removed keeps nothing else from it. Raises ``OSError`` for the first of it.
-    """
-    if session.is_open(host.paths):
-        return
-    refused: list[OSError] = []
-    for name in sorted(os.listdir(host.paths.incoming)):
-        try:
-            files.remove_mounted_tree(f"{host.paths.incoming}/{name}")
-        except OSError as error:
-            refused.append(error)
-    if refused:
-        raise refused[0]
-
-
 def _record(name: str, content: Mapping[str, Any]) -> Record:
     record = Record(**content["record"])
     if record.name != name:
@@ -214,13 +182,24 @@ def _record(name: str, content: Mapping[str, Any]) -> Record:
     return record
 
 
-def _taken(host: Host, name: str) -> list[str]:
-    return [f"there is a container {name} already"] if os.path.lexists(host.paths.container(name)) else []
+def _taken(host: Host, record: Record) -> list[str]:
+    if os.path.lexists(host.paths.container(record.name)):
+        return [f"there is a container {record.name} already"]
+    if incoming.is_of_another(host, record) and incoming.is_under_way(host, record.name):
+        return [f"a container {record.name} of another fleet is on its way there"]
+    return []
+
+
+def _others(host: Host, record: Record, *more: str) -> list[Record]:
+    """All other containers here; of ``more`` directories, too."""
+    places = [host.paths.container(name) for name in lxc.names(host) if name != record.name]
+    places += [f"{top}/{name}" for top in more if os.path.isdir(top) for name in os.listdir(top) if name != record.name]
+    return [found for place in places if (found := load(place)) is not None]
 
 
 def _ids(host: Host, record: Record) -> list[str]:
-    for other in lxc.containers(host):
-        if other.record.slot == record.slot and other.name != record.name:
+    for other in _others(host, record, host.paths.departing):
+        if other.slot == record.slot:
             return [f"its uid range {record.slot} belongs to {other.name}"]
     with contextlib.suppress(FileNotFoundError), open("/etc/subuid", encoding="utf-8") as handle:
         rows = [line.strip().split(":") for line in handle]
@@ -232,14 +211,23 @@ def _ids(host: Host, record: Record) -> list[str]:
 
 
 def _addresses(host: Host, record: Record) -> list[str]:
-    """Who has its addresses here: another container, of whatever fleet, or the node itself."""
+    """Who has its addresses here: another container, of whatever fleet, the node itself, or another machine."""
+    found = _addresses_of_others(host, record)
+    found |= {address: whose for address, whose in _neighbours(record) if address not in found}
+    return _whose(found)
+
+
+def _whose(found: Mapping[str, str]) -> list[str]:
+    return [f"its address {address} is {whose}" for address, whose in sorted(found.items())]
+
+
+def _addresses_of_others(host: Host, record: Record) -> dict[str, str]:
     mine = network.addresses_of(record)
-    found = {address: f"{other.name}'s" for other in lxc.containers(host) if other.name != record.name
-             for address in mine & network.addresses_of(other.record)}  # fmt: skip
+    found = {address: f"{other.name}'s" for other in _others(host, record)
+             for address in mine & network.addresses_of(other)}  # fmt: skip
     for link in netlink.links(routes=False).values():
         found |= dict.fromkeys(mine & set(map(bare, link.addresses)), f"this node's, on {link.name}")
-    found |= {address: whose for address, whose in _neighbours(record) if address not in found}
-    return [f"its address {address} is {whose}" for address, whose in sorted(found.items())]
+    return found
 
 
 def _neighbours(record: Record) -> Iterator[tuple[str, str]]:
@@ -304,18 +292,22 @@ def _remove_if_empty(directory: str) -> None:
 def adopt(host: Host, name: str, content: Mapping[str, Any]) -> Answer:
     """Make what has been sent a container of this node, and start it if it ran. ``MoveError`` when it does not run."""
     given = _record(name, content)
-    final, staged = host.paths.container(name), f"{host.paths.incoming}/containers/{name}"
+    final, staged = host.paths.container(name), incoming.place(host, name)
     here = load(final)
     if here is None or here.uuid != given.uuid:
-        if (files.read_json(f"{staged}/{_ATTEMPT}") or {}).get("move") != content["attempt"]:
+        if incoming.attempt(host, name).get("move") != content["attempt"]:
             raise MoveError("what was sent of it is not here any more, or is another move's")
+        # Since it was asked whether it can come, somebody may have made others here, and it may have taken hours.
+        given_away = [*_taken(host, given), *_ids(host, given), *_whose(_addresses_of_others(host, given))]
+        if given_away:
+            raise MoveError("; ".join(given_away))
         if not content.get("memory"):
             suspend.discard(staged)  # of an attempt before this one
         elif not suspend.is_suspended(staged):
             raise MoveError("its memory is not here")
         _furnish(host, given, str(content["template"]), staged, final)
         usage.receive(host.paths, name, given.uuid, content.get("usage"))
-        os.unlink(f"{staged}/{_ATTEMPT}")
+        incoming.end(host, name)
         # The source removes its copy when it hears that this one runs; until then only that one is safe on a disk.
         with store.mounted(staged) as place:
             syscalls.sync_filesystem(place)
@@ -327,7 +319,7 @@ def adopt(host: Host, name: str, content: Mapping[str, Any]) -> Answer:
         return {"pid": None}
     began = time.monotonic()
     if box.pid is None:
-        if os.path.exists(f"{final}/{_SERVES}"):
+        if os.path.exists(f"{final}/{ARRIVED}"):
             return {"pid": None}  # it has ended since by itself
         # Made anew by a run that was killed in the middle, perhaps, and not to be made so twice.
         suspend.put_right(host, name)
@@ -344,7 +336,7 @@ def adopt(host: Host, name: str, content: Mapping[str, Any]) -> Answer:
     if content.get("memory"):
         verify.answers(box, content.get("answering") or ())
         verify.has_init(host, box)
-    files.write(f"{final}/{_SERVES}", "")
+    files.write(f"{final}/{ARRIVED}", "")
     ended = time.monotonic()
     return {"pid": box.pid, "start_s": round(started - began, 2), "verify_s": round(ended - started, 2)}
 
@@ -373,9 +365,8 @@ def withdraw(host: Host, name: str, content: Mapping[str, Any]) -> Answer:
         removal.destroy(host, Box(here, final, lxc.init_pid(host, name)))
     elif here is None:
         usage.forget(host.paths, name)
-    staged = f"{host.paths.incoming}/containers/{name}"
-    if os.path.isdir(staged):
-        files.remove_mounted_tree(staged)
+    if not incoming.is_of_another(host, given):
+        incoming.remove(host, name)
     return {}
 
 

@@ -22,7 +22,7 @@ from .. import files, power, rootfs, store, usage
 from ..checkpoint import suspend
 from ..engines import lxc
 from ..host import Box, Host
-from ..kernel import syscalls
+from ..kernel import mounts, syscalls
 from ..record import Record, load
 from ..snapshots import shelf
 from . import note, pace, preflight, session, setaside, verify
@@ -130,18 +130,20 @@ class _Journey:
         box = Box(record, self._host.paths.container(self._name), lxc.init_pid(self._host, self._name))
         # One that a killed move has stopped is to run again, unless it was declared to be off since.
         before = note.read(box.directory)
-        interrupted = before is not None and before.running and record.fields["state"] == "running"
+        interrupted = before is not None and before.running and record.fields["state"] not in ("stopped", "suspended")
         self._was_running = box.pid is not None or interrupted
         answer = self._examine(box, record)
         self._sent, self._place = record, answer["place"]
-        chosen = preflight.choose(self._host, box, self._wanted, answer.get("live", []))
-        self._method, self._why_not = chosen.method, list(chosen.why_not)
+        self._choose(box, answer)
         if not answer["empty"]:
             self._copied_since = 0.0
         if answer["copy_template"]:
             self._send_template(record)
         if box.pid:
             self._copy(box.directory, "first_pass")
+            before_copy, box.pid = box.pid, lxc.init_pid(self._host, self._name)
+            if box.pid != before_copy:  # it has rebooted, or ended, by itself
+                self._choose(box, answer)
         if self._method == LIVE:
             self._answering = sorted(verify.answering(box))
             self._send_ahead(box)
@@ -180,6 +182,10 @@ class _Journey:
         except MoveError as error:
             mine = preflight.own_reasons(self._host, box, self._wanted)
             raise MoveError("; ".join([*mine, str(error)])) from error
+
+    def _choose(self, box: Box, answer: Mapping[str, Any]) -> None:
+        chosen = preflight.choose(self._host, box, self._wanted, answer.get("live", []))
+        self._method, self._why_not = chosen.method, list(chosen.why_not)
 
     def _about(self, record: Record) -> dict[str, Any]:
         used = usage.load(self._host.paths, self._name, record.uuid)
@@ -236,7 +242,9 @@ class _Journey:
             since, self._copied_since = self._copied_since, time.time()
             # From now on, what is written gives its file a new time; pages that waited to be written would not.
             syscalls.sync_filesystem(place)
-            sent = self._remote.copy(f"{place}/{part}", f"containers/{self._name}/{self._place}{part}", since)
+            destination = f"containers/{self._name}/{self._place}{part}"
+            with mounts.without_links(f"{place}/{part}") as source:
+                sent = self._remote.copy(source, destination, since, running=number == "first_pass")
         self._numbers[f"{number}_bytes"] = sent
         self._numbers[f"{number}_s"] = round(time.monotonic() - began, 2)
 

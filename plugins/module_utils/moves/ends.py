@@ -79,17 +79,21 @@ def at_source(params: Mapping[str, Any], check: bool, host: Host | None = None) 
             if ready:
                 return {"changed": False, "key": departure.prepare(host, ident),
                         "bridges": departure.bridges(host, names)}  # fmt: skip
-            if not params["port"]:
-                return failure([f"nothing was moved: {destination} lets nobody in"])
-            remote = Remote(
-                host.paths.move(ident), str(destination), params["address"], params["port"], params["host_key"]
-            )
-            return _result(_each(host, names, remote, method))
+            try:
+                return _send(host, params, names, str(destination), method)
+            finally:
+                session.close(host.paths, ident)
     except (MoveError, lxc.EngineError, lock.Busy, OSError) as error:
         return failure([str(error)])
-    finally:
-        if not (ready or check):
-            session.close(host.paths, ident)
+
+
+def _send(host: Host, params: Mapping[str, Any], names: Sequence[str], destination: str, method: str) -> Result:
+    if not params["port"]:
+        return failure([f"nothing was moved: {destination} lets nobody in"])
+    key = host.paths.move(params["session"])
+    return _result(
+        _each(host, names, Remote(key, destination, params["address"], params["port"], params["host_key"]), method)
+    )
 
 
 def _result(moves: Mapping[str, Any]) -> Result:

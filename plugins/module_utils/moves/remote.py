@@ -14,6 +14,7 @@ import copy
 import itertools
 import json
 import os
+import re
 import stat
 import subprocess
 import threading
@@ -28,6 +29,12 @@ from .. import files
 _FOREIGN = ("origin", "nlink", "uuid")
 # rsync(1), EXIT VALUES: files vanished while they were read, which is nothing unusual of a container that runs.
 _VANISHED = 24
+# Not all was transferred. What rsync says then of files that were other ones, or shorter, than they were when it looked
+# at them; of the other side, such as a disk that is full there, it says other things.
+_PARTIAL = 23
+_OF_CHANGES = re.compile(
+    r"rsync: \[sender\]|(ERROR|WARNING): .* failed verification|file has vanished:|rsync error: .*\(code 23\)"
+)
 _CODES = {11: ": a file could not be written or read, as on a full disk", 12: ": the connection broke"}
 # Seconds by which the times of files may be behind the clock; it is no harm to look at a file once too often.
 _CLOCK = 2.0
@@ -124,12 +131,14 @@ class Remote:
                     raise
             time.sleep(1)
 
-    def copy(self, source: str, destination: str, since: float | None = None, compress: bool = False) -> int:
+    def copy(
+        self, source: str, destination: str, since: float | None = None, compress: bool = False, running: bool = False
+    ) -> int:
         """Make ``destination``, below the other node's ``incoming/``, what ``source`` is; the bytes that went there.
 
         ``compress`` it on its way. ``since``: of a second pass, when the first began. What was written to after
         that is not judged by its size and time, which may be as they were: of a mapped page that is written twice, only
-        the first time counts.
+        the first time counts. ``running``: somebody changes it meanwhile, and it is copied again.
         """
         sent = 0
         written = b"" if since is None else b"\0".join(_written(source, since))
@@ -137,18 +146,19 @@ class Remote:
             # Content alone, and first: for the directories above a listed file, rsync forgets the filters below.
             # What else the files and their directories are, the pass over everything puts right.
             how = ["-aHS", "--force", "--ignore-times", "--from0", "--files-from=-", "--ignore-missing-args"]
-            sent = self._rsync(how, source, destination, written)
+            sent = self._rsync(how, source, destination, written, running)
         how = ["-aHAXS", *(_COMPRESS if compress else ()), "--delete"]
         how += [f"--filter=-x trusted.overlay.{name}" for name in _FOREIGN]
-        return sent + self._rsync(how, source, destination)
+        return sent + self._rsync(how, source, destination, running=running)
 
-    def _rsync(self, how: list[str], source: str, destination: str, names: bytes = b"") -> int:
+    def _rsync(self, how: list[str], source: str, destination: str, names: bytes = b"", running: bool = False) -> int:
         command = ["rsync", *how, "--numeric-ids", "--modify-window=-1", "--stats", "--no-human-readable"]
         command += ["-e", " ".join(self._ssh), f"{source}/", f"{self._host_part}:{destination}/"]
         environment = {**os.environ, "LC_ALL": "C.UTF-8"}
         result = subprocess.run(command, input=names, capture_output=True, check=False, env=environment)
-        if result.returncode not in (0, _VANISHED):
-            said = result.stderr.decode("utf-8", "replace").strip().splitlines()
+        said = result.stderr.decode("utf-8", "replace").strip().splitlines()
+        changed = running and result.returncode == _PARTIAL and only_of_changes(said)
+        if result.returncode not in (0, _VANISHED) and not changed:
             # The other side's words may be lost when it ends in the middle of something.
             code = f"rsync ended with {result.returncode}{_CODES.get(result.returncode, '')}"
             raise MoveError(f"copying to {self._address} failed: {'; '.join(said[:4]) or code}")
@@ -157,6 +167,11 @@ class Remote:
                 if line.startswith("Total bytes sent:"):
                     return int(line.rpartition(":")[2])
         return 0
+
+
+def only_of_changes(said: list[str]) -> bool:
+    """Whether rsync complains of nothing but files that changed while it read them."""
+    return all(_OF_CHANGES.match(line) for line in said if line)
 
 
 def _written(top: str, since: float) -> Iterator[bytes]:
@@ -170,4 +185,5 @@ def _written(top: str, since: float) -> Iterator[bytes]:
             except FileNotFoundError:
                 continue  # of a container that runs
             if stat.S_ISREG(found.st_mode) and found.st_ctime >= since - _CLOCK:
-                yield os.path.relpath(path, start)
+                # Of a list, rsync takes what begins with # or ; for comments.
+                yield os.path.join(b".", os.path.relpath(path, start))

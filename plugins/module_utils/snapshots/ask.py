@@ -47,6 +47,8 @@ def run(params: Mapping[str, Any], check: bool, host: Host | None = None) -> dic
             done.append(name)
         except (SnapshotError, lxc.EngineError, lock.Busy, OSError) as error:
             errors.append(f"{name}: {words(host, error)}")
+            if isinstance(error, back.RolledBack):
+                done.append(name)
     found = {name: shelf.listed(host.paths, name) for name in names}
     return _result(done, state, snapshot, _names(before), _names(found), found, errors)
 

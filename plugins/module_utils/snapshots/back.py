@@ -10,7 +10,6 @@ and addresses, host name and keys: the manifest, not a snapshot, says what those
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 from dataclasses import replace
@@ -28,6 +27,10 @@ from .shelf import Snapshot, SnapshotError
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
+class RolledBack(SnapshotError):
+    """A container has the files of its snapshot, and something went wrong after that."""
+
+
 def why_not(host: Host, now: Record, snapshot: Snapshot, may_restart: bool, memory: bool | None) -> str | None:
     """What keeps a container from going back, and what to do about it.
 
@@ -36,6 +39,8 @@ def why_not(host: Host, now: Record, snapshot: Snapshot, may_restart: bool, memo
     name, old = now.name, snapshot.record
     if old.uuid != now.uuid:
         return f"{snapshot.name} is a snapshot of an earlier container {name}; delete it"
+    if old.slot != now.slot:
+        return f"{name} has other user ids than when {snapshot.name} was taken; delete it"
     if os.path.exists(f"{host.paths.kept}/{name}"):
         return f"the rebuild of {name} has not passed its gate yet; run carve.vps.apply first"
     if suspend.is_suspended(host.paths.container(name)):
@@ -66,14 +71,27 @@ def _without_memory(host: Host, now: Record, snapshot: Snapshot) -> str | None:
     said = f"{snapshot.name} of {now.name}"
     if snapshot.memory is None:
         return f"{said} has no memory; leave memory out"
-    if (now.slot, _interfaces(now)) != (snapshot.record.slot, _interfaces(snapshot.record)):
-        return (
-            f"{now.name} has other network interfaces than when {snapshot.name} was taken; memory: false goes without"
-        )
+    other = _unlike_then(now, snapshot)
+    if other:
+        return f"{now.name} is not what it was when {snapshot.name} was taken: {other}; memory: false goes without"
     unlike = [*look.lacking(host), *fitness.unlike(snapshot.about["memory"]["traits"], look.traits(host))]
     if unlike:
         return f"the memory of {said} does not fit this node any more: {'; '.join(unlike)}; memory: false goes without"
     return None
+
+
+def _unlike_then(now: Record, snapshot: Snapshot) -> str:
+    """What has been declared since that its memory could not be had with."""
+    found = fitness.ties(now.fields)
+    if not now.fields.get("live_migration"):
+        found.append("it is not declared live_migration: true")
+    if _interfaces(now) != _interfaces(snapshot.record):
+        found.append("it has other network interfaces")
+    ram, before, bytes_ = now.fields.get("ram"), snapshot.record.fields.get("ram"), snapshot.about["memory"]["bytes"]
+    # With the limit that it had then, what is more than that is in swap.
+    if ram is not None and bytes_ > ram and (before is None or ram < before):
+        found.append(f"ram is {units.show_size(ram)}, and its memory has {bytes_ / (1 << 20):.1f}M")
+    return "; ".join(found)
 
 
 def _interfaces(record: Record) -> dict[str, tuple[Any, ...]]:
@@ -104,29 +122,31 @@ def roll_back(host: Host, now: Record, snapshot: Snapshot, memory: bool | None =
     rootfs.unmount(before.directory)
     files.exchange(staged.directory, before.directory)
     files.sync([paths.containers])
-    if running:
-        _start(host, Box(made, before.directory))
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(f"{before.directory}/{RETURNING}")
+    problem = _start(host, Box(made, before.directory)) if running else None
     aside = f"{paths.staging}/{name}.old"
     files.remove_tree(aside)
     os.rename(staged.directory, aside)
     files.remove_tree(aside)
+    if problem is not None:
+        raise RolledBack(f"its files are back, and {problem}")
 
 
-def _start(host: Host, box: Box) -> None:
-    if not suspend.is_suspended(box.directory):
-        power.start(host, box)
-        return
+def _start(host: Host, box: Box) -> str | None:
+    """Start it, with its memory where it has that; what went wrong."""
+    problem = None
     try:
-        power.start(host, box)
+        try:
+            power.start(host, box)
+        except lxc.EngineError as error:
+            if not suspend.is_suspended(box.directory):
+                raise
+            # Better without its memory, as after a power cut, than not at all.
+            problem = f"it was started: its memory cannot be made anew: {error}"
+            suspend.discard(box.directory)
+            power.start(host, box)
     except lxc.EngineError as error:
-        # Better without its memory, as after a power cut, than not at all.
-        suspend.discard(box.directory)
-        power.start(host, box)
-        raise SnapshotError(
-            f"its files are back, and it was started: its memory cannot be made anew: {error}"
-        ) from error
+        return f"it does not start: {error}"
+    return problem
 
 
 def _copy(snapshot: Snapshot, layer: int) -> None:

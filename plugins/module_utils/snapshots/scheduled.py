@@ -17,6 +17,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from .. import lock, record
+from ..checkpoint import suspend
 from ..engines import lxc
 from ..host import Host, apparmor_enabled
 from ..paths import Paths
@@ -84,7 +85,9 @@ def _with_memory(host: Host, name: str, snapshot: str, which: str) -> list[str]:
     if not unfit:
         try:
             take.take(host, name, snapshot, which, _PATIENCE, memory=True)
-        except lxc.EngineError as error:
+        except suspend.AtWork:
+            raise  # it passes, and the snapshot is still due
+        except (lxc.EngineError, OSError) as error:
             return [str(error)]
     return unfit
 

@@ -94,12 +94,12 @@ def containers(paths: Paths) -> list[str]:
 def needed_templates(paths: Paths) -> dict[str, tuple[tuple[str, str], ...]]:
     """The template versions that each container's snapshots lie on, one for each snapshot, and those of what is being
     made. Read on every run: no file is opened for it."""
-    found: dict[str, tuple[tuple[str, str], ...]] = {}
+    # First, for what is made meanwhile is then among the others.
+    making = [_template_of(f"{paths.taking}/{name}") for name in _names(paths.taking)]
+    found = {"": tuple(version for version in making if version is not None)}
     for container in containers(paths):
         all_of_it = [_template_of(paths.snapshot(container, name)) for name in _names(f"{paths.snapshots}/{container}")]
         found[container] = tuple(version for version in all_of_it if version is not None)
-    making = [_template_of(f"{paths.taking}/{name}") for name in _names(paths.taking)]
-    found[""] = tuple(version for version in making if version is not None)
     return found
 
 

@@ -39,7 +39,16 @@ def take(
         if shelf.load(host.paths, container, name) is not None:
             return
         staged = make(host, container, name, of_schedule, patience, memory)
-        shelf.publish(host.paths, staged, container, name)
+        try:
+            with lock.held(host.paths, True, {"doing": f"snapshot {name} of {container}"}, patience):
+                # Since its files were copied it may have gone, and its snapshots with it.
+                kept = record.load(staged)
+                if kept is None or _record(host, container).uuid != kept.uuid:
+                    raise SnapshotError(f"{container} was made anew while it was copied; try again")
+                shelf.publish(host.paths, staged, container, name)
+        except BaseException:
+            files.remove_tree(staged)
+            raise
 
 
 def memory_unfit(host: Host, container: str) -> list[str]:
@@ -80,13 +89,14 @@ def _fill(
         replica.approach()
         with lock.held(host.paths, True, {"doing": f"snapshot {name} of {container}"}, patience):
             freezer.thaw_leftovers(host.paths, host.cgroup)
+            # A CRIU that a killed run has left at work might let it go on in the middle of this.
+            suspend.put_right(host, container)
             kept = _still(host, before, source)
             with contextlib.ExitStack() as still:
                 began = time.monotonic()
                 box = Box(kept, directory, lxc.init_pid(host, container))
                 images = None
                 if memory:
-                    suspend.put_right(host, container)
                     images = still.enter_context(shot.still(host, box))
                 elif box.pid:
                     still.enter_context(freezer.frozen(host.paths, host.cgroup, container))

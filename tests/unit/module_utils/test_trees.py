@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.carve.vps.plugins.module_utils import trees
 from ansible_collections.carve.vps.plugins.module_utils.trees import Replica
 
 ROOT = os.geteuid() == 0
@@ -152,6 +154,27 @@ def test_what_did_not_change_is_not_copied_again(pair: tuple[Path, Path, Replica
     replica.finish()
     assert (copy / "new").stat().st_ino == kept
     assert (copy / "old").stat().st_ino == before
+
+
+def test_a_directory_in_the_place_of_another_one_is_not_taken_for_it(
+    pair: tuple[Path, Path, Replica], monkeypatch: Any
+) -> None:
+    """What is below it is as old as it is, and says nothing of when it came there: a program that is deployed."""
+    source, copy, replica = pair
+    for name, files in (("app", ("same", "dropped")), ("app.new", ("same", "added"))):
+        (source / name / "lib").mkdir(parents=True)
+        for file in files:
+            (source / name / "lib" / file).write_text(name[-3:], encoding="ascii")
+            os.utime(source / name / "lib" / file, ns=(10**18, 10**18))
+    time.sleep(0.05)  # some ticks of the clock of files, both before what follows and after it
+    since = time.time_ns()
+    monkeypatch.setattr("time.time_ns", lambda: since + trees._SLACK)
+    time.sleep(0.05)
+    replica.approach()
+    (source / "app").rename(source / "app.old")
+    (source / "app.new").rename(source / "app")
+    replica.finish()
+    assert listing(copy) == listing(source)
 
 
 def test_what_is_outside_is_not_touched_through_links(pair: tuple[Path, Path, Replica], tmp_path: Path) -> None:

@@ -79,3 +79,18 @@ def test_what_cannot_be_unmounted_is_told(place: Path, monkeypatch: pytest.Monke
     with monkeypatch.context() as context, pytest.raises(PermissionError):
         context.setattr(syscalls, "umount", refused)
         mounts.detach_all(to)
+
+
+def test_a_link_leads_nowhere_and_is_a_link(place: Path) -> None:
+    """Whoever copies goes by paths; what he finds in a directory's place is what is to be copied."""
+    (place / "from/link").symlink_to(place / "to")
+    (place / "to/secret").touch()
+    with mounts.without_links(str(place / "from")) as path:
+        assert Path(path, "file").read_text(encoding="utf-8") == "text"
+        assert Path(path, "link").readlink() == place / "to"
+        with pytest.raises(OSError) as raised:
+            Path(path, "link/secret").read_bytes()
+        assert raised.value.errno == errno.ELOOP
+        (place / "from/new").touch()
+        assert Path(path, "new").exists()
+    assert (place / "from/link/secret").exists()

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.carve.vps.plugins.module_utils import files
+from ansible_collections.carve.vps.plugins.module_utils.checkpoint import suspend
 from ansible_collections.carve.vps.plugins.module_utils.engines import lxc
 from ansible_collections.carve.vps.plugins.module_utils.record import Record
 from ansible_collections.carve.vps.plugins.module_utils.snapshots import scheduled, take
@@ -22,15 +23,16 @@ NOW = datetime(2026, 11, 22, 0, 0, 3, tzinfo=UTC)
 NAME = "daily-20261122t000003z"
 
 
-@pytest.fixture
-def taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
-    """What was asked for of a container that runs and is fit, when CRIU fails: snapshots, and whether with memory."""
+@pytest.fixture(params=[lxc.EngineError("a socket"), OSError("no space")], ids=["CRIU", "disk"])
+def taken(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
+    """What was asked for of a container that runs and is fit, when its memory cannot be had: snapshots, and whether
+    with memory."""
     asked: list[tuple[str, bool]] = []
 
     def fails(_host: Any, _name: str, snapshot: str, _of: str, _patience: float, memory: bool = False) -> None:
         asked.append((snapshot, memory))
         if memory:
-            raise lxc.EngineError("CRIU does not checkpoint it: a socket")
+            raise request.param
 
     monkeypatch.setattr(take, "take", fails)
     monkeypatch.setattr(take, "memory_unfit", lambda *_: [])
@@ -50,9 +52,20 @@ def _keep(tmp_path: Path, memory: bool) -> list[str]:
 
 
 def test_files_are_kept_where_memory_cannot_be(tmp_path: Path, taken: list[tuple[str, bool]]) -> None:
-    why = "the memory cannot be kept: CRIU does not checkpoint it: a socket"
-    assert _keep(tmp_path, memory=True) == [f"web: {NAME} has the files alone, for {why}"]
+    (said,) = _keep(tmp_path, memory=True)
+    assert said.startswith(f"web: {NAME} has the files alone, for the memory cannot be kept: ")
+    assert said.endswith(("a socket", "no space"))
     assert taken == [(NAME, True), (NAME, False)]
+
+
+def test_one_that_a_killed_run_has_left_to_criu_is_asked_again(
+    tmp_path: Path, taken: list[tuple[str, bool]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def at_work(*_arguments: Any, **_options: Any) -> None:
+        raise suspend.AtWork("web is being checkpointed")
+
+    monkeypatch.setattr(take, "take", at_work)
+    assert _keep(tmp_path, memory=True) == ["web: web is being checkpointed"] and taken == []
 
 
 def test_what_is_down_has_no_memory_to_keep(
