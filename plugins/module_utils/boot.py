@@ -72,9 +72,10 @@ def start(host: Host) -> dict[str, Exception]:
 
 def _is_to_sleep(box: Box) -> bool:
     """Whether it was suspended, and its power is to be kept as it is found; not by a move that came no further."""
+    if box.record.fields["state"] != "keep" or not suspend.is_suspended(box.directory):
+        return False
     departing = note.read(box.directory)
-    asleep = suspend.is_suspended(box.directory) and not (departing and departing.running)
-    return box.record.fields["state"] == "keep" and asleep
+    return departing is None or not departing.running
 
 
 def stop(host: Host) -> dict[str, Exception]:

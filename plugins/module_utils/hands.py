@@ -132,7 +132,7 @@ class Hands:
             box.record.save(staged, batch)
             if replaces_running is not None:
                 trial.mark(staged, replaces_running, batch)
-            if uuid and os.path.exists(f"{paths.container(step.name)}/{ARRIVED}"):
+            if os.path.exists(f"{paths.container(step.name)}/{ARRIVED}"):
                 batch.write(f"{staged}/{ARRIVED}", "")  # as the one whose place it takes
             batch.commit()
         except BaseException:

@@ -48,6 +48,21 @@ def start(host: Host, box: Box) -> None:
     network.complete(box)
 
 
+def start_anyhow(host: Host, box: Box) -> str | None:
+    """Start one container, and a suspended one without its memory where it cannot be made anew of that: as after a
+    power cut. Why it has lost it, if so. Raises as ``start`` does where it does not run in the end."""
+    from_memory = suspend.is_suspended(box.directory)
+    try:
+        start(host, box)
+    except lxc.EngineError as error:
+        if not from_memory:
+            raise
+        suspend.discard(box.directory)
+        start(host, box)
+        return str(error)
+    return None
+
+
 def _bring_up(host: Host, box: Box) -> None:
     try:
         network.clear(box)

@@ -336,21 +336,12 @@ class _Journey:
         box.pid = lxc.init_pid(self._host, self._name)
         if not self._was_running or box.pid:
             return
-        from_memory = suspend.is_suspended(box.directory)
         try:
-            try:
-                power.start(self._host, box)
-            except lxc.EngineError as error:
-                if not from_memory:
-                    raise
-                # Its files are as its memory has left them, as after a power cut.
-                self._why_not.append(
-                    f"back here it could not be made anew from its memory either, and was started: {error}"
-                )
-                suspend.discard(box.directory)
-                power.start(self._host, box)
+            lost = power.start_anyhow(self._host, box)
         except (lxc.EngineError, OSError) as error:
             raise MoveError(f"it does not run: it could not be started here again: {error}") from error
+        if lost:
+            self._why_not.append(f"back here it could not be made anew from its memory either, and was started: {lost}")
 
     def _give_up(self) -> None:
         """Remove this node's copy. The other one serves by now, whatever comes of that."""

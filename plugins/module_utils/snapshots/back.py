@@ -133,20 +133,11 @@ def roll_back(host: Host, now: Record, snapshot: Snapshot, memory: bool | None =
 
 def _start(host: Host, box: Box) -> str | None:
     """Start it, with its memory where it has that; what went wrong."""
-    problem = None
     try:
-        try:
-            power.start(host, box)
-        except lxc.EngineError as error:
-            if not suspend.is_suspended(box.directory):
-                raise
-            # Better without its memory, as after a power cut, than not at all.
-            problem = f"it was started: its memory cannot be made anew: {error}"
-            suspend.discard(box.directory)
-            power.start(host, box)
+        lost = power.start_anyhow(host, box)
     except lxc.EngineError as error:
         return f"it does not start: {error}"
-    return problem
+    return f"it was started: its memory cannot be made anew: {lost}" if lost else None
 
 
 def _copy(snapshot: Snapshot, layer: int) -> None:

@@ -75,3 +75,29 @@ def test_several_at_once_but_not_all() -> None:
 
     assert power.each(work, [box(f"c{number}", 1) for number in range(20)]) == {}
     assert most[0] == power.AT_ONCE
+
+
+def test_one_that_has_lost_its_memory_in_being_made_anew_is_started_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its processes have run for a moment, so the images are gone already when that fails."""
+    images, started = ["memory"], []
+
+    def start(_host: Any, _box: Box) -> None:
+        started.append(bool(images))
+        if images:
+            images.clear()
+            raise power.lxc.EngineError("its init ended at once")
+
+    monkeypatch.setattr(power, "start", start)
+    monkeypatch.setattr(power.suspend, "is_suspended", lambda _directory: bool(images))
+    monkeypatch.setattr(power.suspend, "discard", lambda _directory: images.clear())
+    assert power.start_anyhow(HOST, box("a", 10)) == "its init ended at once"
+    assert started == [True, False]
+    assert power.start_anyhow(HOST, box("a", 10)) is None
+
+
+def test_one_that_had_no_memory_is_not_started_twice(log: list[str]) -> None:
+    with pytest.raises(power.lxc.EngineError):
+        power.start_anyhow(HOST, box("bad", 10))
+    assert log == ["bad"]
